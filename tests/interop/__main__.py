@@ -4,18 +4,20 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import anyio
-from support import serving
+from support import free_port, serving, until_listening
 
 from interop.checks import CALLS, VIEW, problems, seen
 from interop.clients import CLIENTS, DOCUMENT, Client
 from interop.model import FAREWELL, Call, Model
 
+_ROOT = Path(__file__).parents[2]
 _TIMEOUT_S = 180.0
 _OPENING, _CLOSING = "<!-- interop -->\n", "<!-- /interop -->"
 
@@ -46,9 +48,9 @@ async def _run(client: Client, calls: Sequence[Call]) -> tuple[Model, str]:
     """Run a client; return what the model was shown, and how the program failed, if it did."""
     model = Model(calls=calls)
     with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
-        async with serving(model.app()) as url:
+        async with serving(model.app()) as url, _server(Path(folder), client) as more:
             ended = await anyio.run_process(
-                client.command(), env=_environment(Path(folder), url), cwd=client.folder, check=False
+                client.command(), env={**_environment(Path(folder), url), **more}, cwd=client.folder, check=False
             )
     output = (ended.stdout + ended.stderr).decode().strip()
     if ended.returncode or FAREWELL not in output:
@@ -58,12 +60,30 @@ async def _run(client: Client, calls: Sequence[Call]) -> tuple[Model, str]:
     return model, ""
 
 
+@asynccontextmanager
+async def _server(folder: Path, client: Client) -> AsyncIterator[dict[str, str]]:
+    """Run a server over HTTP for a client that does not start one; yield the variables that lead to it."""
+    if not client.is_over_http:
+        yield {}
+        return
+    port = free_port()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(_ROOT)}
+    command = [sys.executable, "-m", "journey_mcp", "serve", "--port", str(port)]
+    async with await anyio.open_process(command, env=environment, stdout=None, stderr=None) as process:
+        try:
+            await until_listening(port)
+            yield {"JOURNEY_URL": f"http://127.0.0.1:{port}/mcp"}
+        finally:
+            process.terminate()
+
+
 def _environment(folder: Path, url: str) -> dict[str, str]:
     """Return an environment with an empty home, the fake model APIs, and `journey-mcp` of this checkout."""
     server = folder / "bin" / "journey-mcp"
     server.parent.mkdir()
-    root = Path(__file__).parents[2]
-    server.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m journey_mcp "$@"\n', encoding="utf-8")
+    server.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{_ROOT}" exec "{sys.executable}" -m journey_mcp "$@"\n', encoding="utf-8"
+    )
     server.chmod(0o755)
     return {
         "PATH": f"{server.parent}:{os.environ['PATH']}",

@@ -19,17 +19,21 @@ class Client:
     """A client in a separate environment."""
 
     name: str
-    """The name of its program in the document and of its environment."""
+    """The name of its program in the document, and of its environment unless that has another name."""
     title: str
     packages: Sequence[str]
     """The packages whose versions are reported, the client's first."""
     is_strict: bool = False
     """Whether schemas require every argument; the document has the program without that."""
+    environment: str = ""
+    """The environment, if it is that of another program."""
+    is_over_http: bool = False
+    """Whether the program is given the URL of a running server, and does not start one."""
 
     @property
     def folder(self) -> Path:
         """The environment, which the Makefile creates."""
-        return _ROOT / ".interop" / self.name
+        return _ROOT / ".interop" / (self.environment or self.name)
 
     def command(self) -> list[str]:
         """Write the program to a file and return the command that runs it."""
@@ -54,6 +58,7 @@ class Client:
 
 CLIENTS = (
     Client(name="anthropic", title="Anthropic SDK", packages=("anthropic", "mcp")),
+    Client(name="fastmcp", title="FastMCP, over HTTP", packages=("fastmcp", "mcp"), is_over_http=True),
     Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
     Client(name="langchain", title="LangChain", packages=("langchain-mcp-adapters", "langchain-openai", "mcp")),
     Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
@@ -63,7 +68,15 @@ CLIENTS = (
         packages=("openai-agents", "mcp"),
         is_strict=True,
     ),
+    Client(name="python-sdk", title="Python SDK, over HTTP", packages=("mcp",), is_over_http=True),
     Client(name="typescript-sdk", title="TypeScript SDK", packages=("@modelcontextprotocol/client",)),
+    Client(
+        name="typescript-sdk-http",
+        title="TypeScript SDK, over HTTP",
+        packages=("@modelcontextprotocol/client",),
+        environment="typescript-sdk",
+        is_over_http=True,
+    ),
     Client(name="vercel-ai", title="Vercel AI SDK", packages=("ai", "@ai-sdk/mcp")),
 )
 

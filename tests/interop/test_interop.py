@@ -24,8 +24,8 @@ def test_every_client_has_a_program_and_a_lock() -> None:
     for client in CLIENTS:
         language, text = program(client.name)
         assert "journey-mcp" in text
-        in_python = ROOT / "requirements" / "interop" / f"{client.name}.txt"
-        in_node = ROOT / "tests" / "interop" / client.name / "package-lock.json"
+        in_python = ROOT / "requirements" / "interop" / f"{client.folder.name}.txt"
+        in_node = ROOT / "tests" / "interop" / client.folder.name / "package-lock.json"
         assert (language, in_python.exists(), in_node.exists()) in {("python", True, False), ("js", False, True)}
 
 
