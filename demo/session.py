@@ -62,7 +62,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 
 def links(task: dict[str, Any]) -> list[str]:
-    """Return the URLs of a task's images; their copies are added a moment later."""
+    """Return the URLs of a task's images; the paths of their copies may be added later."""
     return [image["url"] for image in task["images"]]
 
 

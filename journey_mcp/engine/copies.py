@@ -68,7 +68,7 @@ class Copies:
 
     async def run(self) -> None:
         """Copy images, for ever."""
-        if self._copier.is_idle:
+        if self.is_idle:
             return
         self._look_at = self._clock.elapsed() + _LOOK_AFTER_S
         async with anyio.create_task_group() as group:
@@ -80,9 +80,14 @@ class Copies:
                 pause_s = self._look_at - self._clock.elapsed() if self._has_room else _LOOK_EVERY_S
                 await self._wakeup.wait(self._clock, max(pause_s, 0.0))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is ever copied or saved after a task has ended."""
+        return self._copier.is_idle
+
     def leaves_as_is(self, task_id: str) -> bool:
         """Return whether nothing is known of the images of a task that has just ended here: none is copied yet."""
-        return self._copier.is_idle or task_id in self._fresh
+        return self.is_idle or task_id in self._fresh
 
     async def wait(self, task_ids: Collection[str], seconds: float) -> None:
         """Wait, at most so long, until an attempt was made to copy the images of these tasks, if they ended here."""

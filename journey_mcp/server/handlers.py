@@ -92,9 +92,10 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     in_order = [found[id_] for id_ in ids if id_ in found]
     previewed = [task for task in in_order if caller.takes_previews and studio.previews.is_due(task)]
     studio.acknowledge(list(found.values()))
+    found, preview = await viewing.completed(found, studio, previewed)
     entries = await _task_objects(studio, defaults, ids, found)
     listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
-    result = await viewing.with_preview(listing, studio, previewed)
+    result = viewing.with_preview(listing, preview, previewed)
     return _for_caller(result, list(found.values()), studio, defaults, caller)
 
 
@@ -235,9 +236,10 @@ async def _create(
     studio.acknowledge([task], asked_at=called_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
-    result = await tool_results.task_result(task, now=studio.now(), defaults=defaults)
-    has_images = task.status is Status.SUCCEEDED
-    result = await viewing.with_preview(result, studio, [task] if caller.takes_previews and has_images else [])
+    previewed = [task] if caller.takes_previews and task.status is Status.SUCCEEDED else []
+    completed, preview = await viewing.completed({task.id: task}, studio, previewed)
+    result = await tool_results.task_result(completed[task.id], now=studio.now(), defaults=defaults)
+    result = viewing.with_preview(result, preview, previewed)
     return _for_caller(result, [task], studio, defaults, caller)
 
 

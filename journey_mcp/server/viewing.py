@@ -1,15 +1,17 @@
 """Image blocks: the tool `view_image`, and previews at the end of other results."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mcp_types as types
 
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
+from journey_mcp.core.views import View
 from journey_mcp.server import tool_results
 from journey_mcp.studio import Studio
+from journey_mcp.studio.previews import WITHIN_S
 from journey_mcp.tools import view_results
 from journey_mcp.tools.arguments import ViewImage
 
@@ -29,12 +31,23 @@ def error_result(error: JourneyError) -> types.CallToolResult:
     return tool_results.result(view_results.render_error(error), [], is_error=True)
 
 
-async def with_preview(result: types.CallToolResult, studio: Studio, tasks: Sequence[Task]) -> types.CallToolResult:
-    """Return a result with a preview of these finished tasks as its last block, if that is made in time.
+async def completed(
+    tasks: Mapping[str, Task], studio: Studio, previewed: Sequence[Task]
+) -> tuple[dict[str, Task], View | None]:
+    """Return tasks with the paths of their copies, and a preview of some finished ones: what is there in 300 ms.
+
+    The paths are those of images that finished in this process, so that the first result has them.
+    """
+    until = studio.elapsed() + WITHIN_S
+    view = await studio.previews.of(previewed) if previewed else None
+    return await studio.wait_for_copies(tasks, until - studio.elapsed()), view
+
+
+def with_preview(result: types.CallToolResult, view: View | None, tasks: Sequence[Task]) -> types.CallToolResult:
+    """Return a result with the preview of these finished tasks as its last block, if there is one.
 
     Several tasks are on one sheet; then text and object say which number is which image.
     """
-    view = await studio.previews.of(tasks) if tasks else None
     if view is None:
         return result
     content, plain = list(result.content), dict(result.structured_content or {})

@@ -161,7 +161,12 @@ class Studio:
         return {id_: self._with_elsewhere(task) for id_, task in shown.items()}
 
     async def wait_for_copies(self, tasks: Mapping[str, Task], seconds: float) -> dict[str, Task]:
-        """Wait, at most so long, for the copies of images that finished here; return the tasks with their paths."""
+        """Wait, at most so long, for the copies of images that finished here; return the tasks with their paths.
+
+        Where nothing is copied later, there is nothing to wait or to look for.
+        """
+        if self._copies.is_idle:
+            return dict(tasks)
         await self._copies.wait(tasks.keys(), seconds)
         return await self._located(tasks)
 
