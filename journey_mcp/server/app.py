@@ -177,5 +177,12 @@ async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extensi
     lifespan = ctx.lifespan_context
     studio = await lifespan.studio()
     from journey_mcp.server.extensions.task_views import StudioTasks  # noqa: PLC0415  # not before the first answer
+    from journey_mcp.server.preview_hosts import takes_previews  # noqa: PLC0415  # as above
 
-    return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL, has_gallery=apps.is_declared(ctx))
+    return StudioTasks(
+        studio,
+        lifespan.tool_set().defaults,
+        LOCAL,
+        takes_previews=takes_previews(ctx, studio.settings.preview),
+        has_gallery=apps.is_declared(ctx),
+    )

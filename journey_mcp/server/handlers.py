@@ -226,20 +226,16 @@ async def _create(
         fresh=parsed.fresh,
         confirm=caller.confirm,
     )
-    if caller.takes_tasks:
-        task_view = await view(studio, defaults, created.task, created.notice, has_gallery=caller.has_gallery)
-        return tasks_extension.created(task_view)
     if caller.takes_previews:
         studio.previews.expect(created.task)
+    if caller.takes_tasks:
+        return tasks_extension.created(view(studio, created.task, created.notice))
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
     studio.acknowledge([task], asked_at=called_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
-    previewed = [task] if caller.takes_previews and task.status is Status.SUCCEEDED else []
-    completed, preview = await viewing.completed({task.id: task}, studio, previewed)
-    result = await tool_results.task_result(completed[task.id], now=studio.now(), defaults=defaults)
-    result = viewing.with_preview(result, preview, previewed)
+    result = await viewing.task_result(task, studio, defaults, has_preview=caller.takes_previews)
     return _for_caller(result, [task], studio, defaults, caller)
 
 

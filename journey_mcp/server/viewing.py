@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import mcp_types as types
 
 from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.views import View
@@ -14,6 +15,7 @@ from journey_mcp.studio import Studio
 from journey_mcp.studio.previews import WITHIN_S
 from journey_mcp.tools import view_results
 from journey_mcp.tools.arguments import ViewImage
+from journey_mcp.tools.defaults import Defaults
 
 _PRIORITY = 0.3
 """Of a preview: a host that has to save may leave it out. No host honours an audience."""
@@ -41,6 +43,14 @@ async def completed(
     until = studio.elapsed() + WITHIN_S
     view = await studio.previews.of(previewed) if previewed else None
     return await studio.wait_for_copies(tasks, until - studio.elapsed()), view
+
+
+async def task_result(task: Task, studio: Studio, defaults: Defaults, *, has_preview: bool) -> types.CallToolResult:
+    """Return a task as the result of the call that made it, with a preview if the client is due one."""
+    previewed = [task] if has_preview and task.status is Status.SUCCEEDED else []
+    tasks, preview = await completed({task.id: task}, studio, previewed)
+    result = await tool_results.task_result(tasks[task.id], now=studio.now(), defaults=defaults)
+    return with_preview(result, preview, previewed)
 
 
 def with_preview(result: types.CallToolResult, view: View | None, tasks: Sequence[Task]) -> types.CallToolResult:

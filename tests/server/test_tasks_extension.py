@@ -236,6 +236,17 @@ async def test_the_result_equals_that_of_the_tool(tmp_path: Path) -> None:
         assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
+async def test_the_first_finished_state_has_the_preview_of_the_call(tmp_path: Path) -> None:
+    """With the paths of its copies; later ones have the same object and text."""
+    async with session(tmp_path, JOURNEY_MCP_PREVIEW="always") as (client, _):
+        handle = await begin(client, "imagine", prompt="a kite", model="midjourney")
+        first = (await wait_for_status(client, handle.task_id, "completed")).result or {}
+        again = (await get(client, handle.task_id)).result or {}
+        assert [block["type"] for block in first["content"]] == ["text", "image"]
+        assert all(Path(image["path"]).is_file() for image in first["structuredContent"]["images"])
+        assert again == {**first, "content": first["content"][:1]}
+
+
 async def test_a_failed_image_is_a_completed_task_with_the_error_as_its_result(tmp_path: Path) -> None:
     """`failed` is for protocol errors."""
     async with session(tmp_path) as (client, _):

@@ -1,6 +1,7 @@
 """The studio's tasks in the form of the tasks extension: the same tasks under the same ids."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from journey_mcp.core.errors import UnknownTask
@@ -9,7 +10,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
-from journey_mcp.server import tool_results
+from journey_mcp.server import tool_results, viewing
 from journey_mcp.server.extensions.tasks import TaskView
 from journey_mcp.studio import Studio
 from journey_mcp.tools.defaults import Defaults
@@ -28,11 +29,20 @@ _STATUSES: dict[Status, Literal["working", "completed", "cancelled"]] = {
 class StudioTasks:
     """A principal's tasks in the studio; a `TaskSource`."""
 
-    def __init__(self, studio: Studio, defaults: Defaults, principal: Principal, *, has_gallery: bool = False) -> None:
-        """Prepare. `has_gallery`: the client shows the gallery."""
+    def __init__(
+        self,
+        studio: Studio,
+        defaults: Defaults,
+        principal: Principal,
+        *,
+        takes_previews: bool = False,
+        has_gallery: bool = False,
+    ) -> None:
+        """Prepare. `takes_previews`: results for the client have previews; `has_gallery`: it shows the gallery."""
         self._studio = studio
         self._defaults = defaults
         self._principal = principal
+        self._takes_previews = takes_previews
         self._has_gallery = has_gallery
 
     async def get(self, task_id: str) -> TaskView:
@@ -40,8 +50,13 @@ class StudioTasks:
         found = await self._studio.fetch([task_id], self._principal)
         if task_id not in found:
             raise UnknownTask(task_id)
-        self._studio.acknowledge([found[task_id]])
-        return await view(self._studio, self._defaults, found[task_id], has_gallery=self._has_gallery)
+        task = found[task_id]
+        has_preview = self._takes_previews and self._studio.previews.is_due(task)
+        self._studio.acknowledge([task])
+        shown = view(self._studio, task)
+        if shown.status != "completed":
+            return shown
+        return replace(shown, outcome=await self._result(task, has_preview=has_preview))
 
     async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # tasks need no input
         """Ignore the responses: input is requested before a task exists, never by a task."""
@@ -53,27 +68,25 @@ class StudioTasks:
         if not await self._studio.cancel([task_id], self._principal):
             raise UnknownTask(task_id)
 
+    async def _result(self, task: Task, *, has_preview: bool) -> dict[str, Any]:
+        """Return the result that the call would have had without the extension, as JSON."""
+        result = await viewing.task_result(task, self._studio, self._defaults, has_preview=has_preview)
+        if self._has_gallery:
+            result = tool_results.for_gallery(result, [task], self._studio, self._defaults)
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True)
 
-async def view(
-    studio: Studio, defaults: Defaults, task: Task, notice: Notice | None = None, *, has_gallery: bool = False
-) -> TaskView:
-    """Return a task in the extension's terms, with the result that its tool would have returned."""
+
+def view(studio: Studio, task: Task, notice: Notice | None = None) -> TaskView:
+    """Return a task in the extension's terms, without its result."""
     now = studio.now()
-    status = _STATUSES[task.status]
-    outcome: dict[str, Any] | None = None
-    if status == "completed":
-        result = await tool_results.task_result(task, now=now, defaults=defaults)
-        result = tool_results.for_gallery(result, [task], studio, defaults) if has_gallery else result
-        outcome = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return TaskView(
         task_id=task.id,
-        status=status,
+        status=_STATUSES[task.status],
         created_at=task.created_at,
         updated_at=task.updated_at,
         ttl_ms=studio.settings.keep_days * _DAY_MS,
         poll_interval_ms=_poll_interval_ms(task, now),
         message=str(notice or studio.elsewhere(task) or stage(task, studio.position(task.id))),
-        outcome=outcome,
     )
 
 
