@@ -6,7 +6,7 @@ and so that the oldest images come first when there are too many.
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +26,6 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.part")
 _UNFINISHED_S = 3600.0
 """A file that is older was left by a process that died while it wrote."""
 
-Listener = Callable[[Sequence[str]], None]
-"""Takes the ids of images whose files were deleted; called in a thread."""
-
 
 @dataclass(slots=True)
 class _Stored:
@@ -43,16 +40,11 @@ class _Stored:
 
 
 class ImageFolder:
-    """The folders of stored images. All methods but the constructor and `on_deleted` read or write files."""
+    """The folders of stored images. All methods but the constructor read or write files."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.absolute() / _FOLDER
         self._thumbnails = data_dir.absolute() / _THUMBNAILS
-        self._listeners: list[Listener] = []
-
-    def on_deleted(self, listener: Listener) -> None:
-        """Call it with the ids of images whose files were deleted."""
-        self._listeners.append(listener)
 
     def path_of(self, image_id: str) -> Path | None:
         """Return the file of a copy or of a kept image; `None` if there is none."""
@@ -98,12 +90,12 @@ class ImageFolder:
             if stored.id not in protected and stored.id.partition(".")[0] not in protected:
                 left -= stored.size_bytes
                 deleted.append(stored)
-        self._delete(deleted)
+        _delete(deleted)
         return left
 
     def forget_older(self, than: float) -> None:
         """Delete the images made before then, in seconds of the Unix epoch."""
-        self._delete([stored for stored in self._stored() if stored.made_at < than])
+        _delete([stored for stored in self._stored() if stored.made_at < than])
 
     def delete_unfinished(self, now: float) -> None:
         """Delete files that were left by processes which died while they wrote."""
@@ -111,14 +103,6 @@ class ImageFolder:
             with suppress(OSError):
                 if _UNFINISHED.fullmatch(entry.name) and entry.stat().st_mtime < now - _UNFINISHED_S:
                     os.unlink(entry.path)  # noqa: PTH108  # an entry has a path as text
-
-    def _delete(self, images: Sequence[_Stored]) -> None:
-        for path in (path for stored in images for path in stored.paths):
-            with suppress(OSError):  # another process was faster
-                os.unlink(path)  # noqa: PTH108  # as above
-        if images:
-            for listener in self._listeners:
-                listener([stored.id for stored in images])
 
     def _stored(self) -> Collection[_Stored]:
         found: dict[str, _Stored] = {}
@@ -136,6 +120,12 @@ class ImageFolder:
                     elif not stored.has_image:
                         stored.made_at = max(stored.made_at, about.st_mtime)
         return found.values()
+
+
+def _delete(images: Sequence[_Stored]) -> None:
+    for path in (path for stored in images for path in stored.paths):
+        with suppress(OSError):  # another process was faster
+            os.unlink(path)  # noqa: PTH108  # an entry has a path as text
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
