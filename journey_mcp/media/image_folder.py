@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from journey_mcp.core.images import ImageId, UploadId
@@ -99,7 +100,7 @@ class ImageFolder:
 
     def delete_unfinished(self, now: float) -> None:
         """Delete files that were left by processes which died while they wrote."""
-        for entry in _entries(self._folder):
+        for entry in chain(_entries(self._folder), _entries(self._thumbnails)):
             with suppress(OSError):
                 if _UNFINISHED.fullmatch(entry.name) and entry.stat().st_mtime < now - _UNFINISHED_S:
                     os.unlink(entry.path)  # noqa: PTH108  # an entry has a path as text

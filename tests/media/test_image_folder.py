@@ -125,14 +125,15 @@ def test_old_images_are_forgotten_and_foreign_files_stay(tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_left_is_deleted_later(tmp_path: Path) -> None:
-    """A file that may still be written stays."""
+    """Of an image or a thumbnail; a file that may still be written stays."""
     folder = ImageFolder(tmp_path)
-    (tmp_path / "pictures").mkdir()
-    for name, made_at in ((".0123456789ab.part", 0.0), (".0123456789ac.part", 9000.0), (".part", 0.0)):
-        (tmp_path / "pictures" / name).touch()
-        os.utime(tmp_path / "pictures" / name, (made_at, made_at))
+    for part in ("pictures", "thumbnails"):
+        (tmp_path / part).mkdir()
+        for name, made_at in ((".0123456789ab.part", 0.0), (".0123456789ac.part", 9000.0), (".part", 0.0)):
+            (tmp_path / part / name).touch()
+            os.utime(tmp_path / part / name, (made_at, made_at))
     folder.delete_unfinished(10_000.0)
-    assert names_in(tmp_path) == [".0123456789ac.part", ".part"]
+    assert names_in(tmp_path) == sorted([".0123456789ac.part", ".part"] * 2)
 
 
 def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(tmp_path: Path) -> None:
