@@ -43,11 +43,17 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """The folder of thumbnails: `<image id>-<size>.jpg`. They are made in worker processes."""
+    """The folder of thumbnails: `<image id>-<size>.jpg`. They are made in worker processes.
 
-    def __init__(self, data_dir: Path, workers: Workers) -> None:
+    `on_written` is called with the bytes of every new file.
+    """
+
+    def __init__(
+        self, data_dir: Path, workers: Workers, on_written: Callable[[int], None] = lambda _size: None
+    ) -> None:
         self._folder = data_dir / _FOLDER
         self._workers = workers
+        self._on_written = on_written
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         """One for each thumbnail that is being made."""
 
@@ -70,7 +76,7 @@ class Thumbnails:
             made = await self._make(await load(), size, caller)
             # a thumbnail that cannot be kept, on a full disk for example, can still be shown
             with suppress(OSError):
-                await to_thread.run_sync(self._write, path, made, made_at)
+                self._on_written(await to_thread.run_sync(self._write, path, made, made_at))
             return made
 
     async def _make(self, source: bytes | Path, size: int, caller: str) -> Thumbnail:
@@ -106,10 +112,13 @@ class Thumbnails:
                 with suppress(OSError):
                     (self._folder / _name(image_id, size)).unlink(missing_ok=True)
 
-    def _write(self, path: Path, made: Thumbnail, made_at: float) -> None:
+    def _write(self, path: Path, made: Thumbnail, made_at: float) -> int:
+        """Write a thumbnail with the size of its original; return the bytes of its file."""
         size = f"{made.width}x{made.height}".encode()
         comment = b"\xff\xfe" + (len(size) + 2).to_bytes(2) + size
-        private_files.write(path, _START + comment + made.content.removeprefix(_START), made_at=made_at)
+        content = _START + comment + made.content.removeprefix(_START)
+        private_files.write(path, content, made_at=made_at)
+        return len(content)
 
 
 def _name(image_id: str, size: int) -> str:

@@ -161,7 +161,7 @@ def _assemble(
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
     blobs = Blobs(folder, max_bytes, safe_http, clock, retention.note_written)
     copies = _copies(settings, clock, store, journal, clients, blobs, retention)
-    thumbnails = Thumbnails(settings.resolved_data_dir(), workers)
+    thumbnails = Thumbnails(settings.resolved_data_dir(), workers, retention.note_written)
     views = Views(Originals(store, clock, folder, copies, safe_http), thumbnails)
     previews = Previews(views, workers, clock)
     journal.listen(previews.on_task_changed)

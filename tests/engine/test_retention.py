@@ -176,3 +176,16 @@ async def test_a_server_keeps_its_folder_below_the_limit(tmp_path: Path) -> None
         here.clock.shift_calendar(2 * 86400)
         await here.clock.sleep(3700)
         assert list((tmp_path / "pictures").iterdir()) == []
+
+
+async def test_thumbnails_count_as_they_are_written(tmp_path: Path) -> None:
+    """Also where no image is copied: the oldest go."""
+    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_GB=0.0001, JOURNEY_MCP_KEEP_IMAGES="off") as here:
+        for number in range(4):
+            task = await here.made(prompt=f"a kite {number}")
+            view = await here.studio.views.look([task.id], LOCAL, size=1024, layout="each")
+            assert view.seen
+            await here.clock.sleep(1)
+        sizes = [path.stat().st_size for path in (tmp_path / "thumbnails").iterdir()]
+        assert 0 < len(sizes) < 4
+        assert sum(sizes) <= 107_374
