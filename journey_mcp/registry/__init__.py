@@ -51,11 +51,18 @@ class Registry:
             offers={id_: tuple(found) for id_, found in offers.items() if found},
             actions=_by_id(actions),
             others=self.others,
-            missing={id_: self._offered_by(id_) for id_, found in offers.items() if not found},
+            missing={id_: self._offering(id_) for id_, found in offers.items() if not found},
+            taking_data={id_: self._taking_data(id_, providers) for id_, found in offers.items() if found},
         )
 
-    def _offered_by(self, model: str) -> tuple[ProviderFacts, ...]:
+    def _offering(self, model: str) -> tuple[ProviderFacts, ...]:
         return tuple(self.providers[offer.provider] for offer in self.offers if offer.model == model)
+
+    def _taking_data(self, model: str, configured: Sequence[str]) -> tuple[ProviderFacts, ...]:
+        its = [offer for offer in self.offers if offer.model == model and offer.provider not in configured]
+        return tuple(
+            self.providers[offer.provider] for offer in its if offer.images.is_taken and offer.images.takes_data
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +76,8 @@ class Catalog:
     """By model id, the preferred provider first; every model has at least one."""
     missing: Mapping[str, tuple[ProviderFacts, ...]] = field(default_factory=dict)
     """Models that only other providers offer, with these providers."""
+    taking_data: Mapping[str, tuple[ProviderFacts, ...]] = field(default_factory=dict)
+    """Other providers, by model, that take the data of an image and not only its URL."""
     actions: Mapping[str, tuple[Action, ...]] = field(default_factory=dict)
     """By id, the preferred provider first."""
     others: tuple[OtherModels, ...] = ()

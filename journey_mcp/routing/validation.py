@@ -210,13 +210,41 @@ def _violations(
     yield from _option_violations(request, offer, catalog)
     yield from _size_violations(request, offer, catalog)
     if requires_upload and not offer.images.takes_data:
-        supporting = _providers(o for o in catalog.offers[request.model] if o.images.takes_data)
         yield DataNotTaken(
             f"{label(offer, catalog)} takes images as URLs only; {requires_upload}.",
-            next_step=f"Call again with provider={supporting}, or give a public URL."
-            if supporting
-            else "Give a public URL: no configured provider of this model takes image data.",
+            next_step=_step_for_data(request, catalog),
         )
+
+
+def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
+    """Return what to do with an image that has no public URL: a provider, else a model, else a key that takes it."""
+    if same := [offer for offer in catalog.offers[request.model] if offer.images.takes_data]:
+        return f"Call again with provider={_providers(same)}, or give a public URL."
+    if other := _offer_taking_data(request, catalog):
+        return (
+            f"Call again with model={other.model!r}, which takes image data at {other.provider}, or give a public URL."
+        )
+    step = "Give a public URL: no configured provider takes image data for this request."
+    keys = [facts.key_variable for facts in catalog.taking_data.get(request.model, ())]
+    return f"{step} Or ask the person to set {' or '.join(keys)}: {request.model} takes it there." if keys else step
+
+
+def _offer_taking_data(request: ImageRequest, catalog: Catalog) -> Offer | None:
+    """Return an offer of another model that takes the request with image data, a recommended one if possible."""
+    usable = catalog.offers_for(request.tool)
+    for model in sorted(usable, key=lambda id_: request.tool not in catalog.models[id_].recommended_for):
+        for offer in usable[model]:
+            if offer.images.takes_data and _takes(replace(request, model=model, provider=None), offer, catalog):
+                return offer
+    return None
+
+
+def _takes(request: ImageRequest, offer: Offer, catalog: Catalog) -> bool:
+    try:
+        validate(request, offer, catalog)
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _prompt_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:

@@ -7,7 +7,7 @@ import pytest
 from support import make_request
 
 from journey_mcp import registry
-from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.errors import DataNotTaken, InvalidRequest
 from journey_mcp.routing import router
 from journey_mcp.routing.language import Verdict
 
@@ -124,6 +124,31 @@ def test_a_violation_at_a_pinned_provider_names_providers_that_take_the_request(
     assert "cat.png" in str(raised.value)
     step = raised.value.failure.next_step or ""
     assert "vtrix" in step or "named" in step
+
+
+@pytest.mark.parametrize(
+    ("providers", "model", "steps"),
+    [
+        (["journeyapi", "vtrix", "bfl"], "flux-kontext-pro", ()),
+        (["journeyapi", "bfl"], "seededit", ("Call again with model='flux-kontext-pro'", "image data at bfl")),
+        (
+            ["journeyapi"],
+            "flux-kontext-pro",
+            ("Give a public URL", "VTRIX_API_KEY or KKIAI_API_KEY or REPLICATE_API_TOKEN or BFL_API_KEY"),
+        ),
+        (["journeyapi"], "seededit", ("Give a public URL: no configured provider takes image data for this request.",)),
+    ],
+)
+def test_an_image_without_a_url_has_a_next_step(providers: list[str], model: str, steps: tuple[str, ...]) -> None:
+    """The call moves to a provider that takes data, else names a model, else a key of a provider that does."""
+    problem = "image='cat.png' is a local file"
+    if not steps:
+        route = plan(*providers, model=model, requires_upload=problem)
+        assert names(route) == ["vtrix", "bfl"]
+        return
+    with pytest.raises(DataNotTaken) as raised:
+        plan(*providers, model=model, requires_upload=problem)
+    assert all(step in (raised.value.failure.next_step or "") for step in steps)
 
 
 @pytest.mark.parametrize(
