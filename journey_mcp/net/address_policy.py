@@ -39,6 +39,10 @@ class FetchError(Exception):
     """Nothing was downloaded. The message is a clause with the reason, for use after a colon."""
 
 
+class Gone(FetchError):
+    """The host says that there is nothing at this URL, or not any more: 403, with which signed URLs end, 404, 410."""
+
+
 class TooLarge(FetchError):
     """The content has more bytes than were asked for."""
 

@@ -21,6 +21,7 @@ from journey_mcp.core.urls import is_ip_address
 from journey_mcp.net import certificates, socks
 from journey_mcp.net.address_policy import (
     FetchError,
+    Gone,
     Target,
     TooLarge,
     check_addresses,
@@ -35,6 +36,7 @@ _CONNECT_WITHIN_S = 5.0
 """For one of several addresses; then the next address is tried."""
 _NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _REDIRECTS = {301, 302, 303, 307, 308}
+_GONE = {403, 404, 410}
 _USER_AGENT = {"user-agent": "journey-mcp"}
 _HEADERS = {"accept": "image/*, */*;q=0.1", "accept-encoding": "identity"}
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
@@ -99,8 +101,8 @@ class SafeHttpClient:
         """Download a URL, and follow up to five redirects.
 
         Raises:
-            FetchError: the URL or a redirect is not allowed, there was no response in time, the status was not 200, or
-                the content was larger than `max_bytes` (also decompressed).
+            FetchError: the URL or a redirect is not allowed, there was no response in time, the status was not 200
+                (`Gone` if that is final), or the content was larger than `max_bytes` (also decompressed).
         """
         try:
             with anyio.fail_after(within_s):
@@ -250,7 +252,8 @@ def _next_address(target: Target, response: httpx2.Response) -> str:
 
 async def _read(target: Target, response: httpx2.Response, max_bytes: int) -> bytes:
     if response.status_code != httpx2.codes.OK:
-        raise FetchError(f"{quoted(target.host)} answered HTTP {response.status_code}")
+        kind = Gone if response.status_code in _GONE else FetchError
+        raise kind(f"{quoted(target.host)} answered HTTP {response.status_code}")
     too_large = TooLarge(f"it is larger than {max_bytes:,} bytes")
     if int(response.headers.get("content-length", 0)) > max_bytes:
         raise too_large

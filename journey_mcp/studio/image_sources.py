@@ -26,7 +26,7 @@ from journey_mcp.media import formats, image_text, image_urls, local_files
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
-from journey_mcp.net.address_policy import is_publicly_fetchable
+from journey_mcp.net.address_policy import FetchError, Gone, is_publicly_fetchable
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
@@ -40,6 +40,7 @@ _EXPIRES_SOON_S = 60.0
 """A link that expires within this time may have expired when the provider fetches it."""
 _SURELY_ALIVE_S = 86400.0
 """How long a link works if its provider does not say how long."""
+_PROBED_WITHIN_S = 3.0
 _LONG = 65_536
 """Longer texts are parsed in a thread."""
 _LIST = "Call fetch_task without task_ids to list the images."
@@ -221,9 +222,12 @@ class ImageFinder:
         assert task is not None  # noqa: S101  # checked by image_of
         copy = await to_thread.run_sync(self._copy_of, wanted, image)
         expires_at, now = image.expires_at, self._clock.now()
+        is_lasting = expires_at is not None or now - task.created_at < _SURELY_ALIVE_S
         is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
+        elif is_alive and not is_lasting and copy is not None:
+            is_alive = not await self._is_gone(image.url, task)
         if not is_alive and copy is None:
             raise gone(wanted, task)
         ended = "of a sandbox that has ended" if task.provider == SANDBOX else "whose link has expired"
@@ -232,12 +236,22 @@ class ImageFinder:
             kind=f"an earlier image {ended}: only its copy is left",
             stored=str(wanted),
             url=image.url if is_alive else None,
-            is_lasting=expires_at is not None or now - task.created_at < _SURELY_ALIVE_S,
+            is_lasting=is_lasting,
             copy=copy,
             trusted_base=task.base_url,
             is_local=not is_publicly_fetchable(image.url),
             is_of_sandbox=task.provider == SANDBOX,
         )
+
+    async def _is_gone(self, url: str, task: Task) -> bool:
+        """Return whether the host of an old link says that there is nothing any more. It is asked for no content."""
+        try:
+            await self._safe_http.with_trusted(task.base_url).get(url, max_bytes=0, within_s=_PROBED_WITHIN_S)
+        except Gone:
+            return True
+        except FetchError:  # there is content, or no answer: the link may work
+            return False
+        return False
 
     async def _upload(self, wanted: UploadId, upload: Upload | None) -> Source:
         path = await to_thread.run_sync(self._stored.path_of, str(wanted)) if upload else None

@@ -11,7 +11,7 @@ import trustme
 from support import Authority
 
 from journey_mcp.core.urls import HostPort
-from journey_mcp.net.address_policy import FetchError, is_public
+from journey_mcp.net.address_policy import FetchError, Gone, is_public
 from journey_mcp.net.safe_http import Fetched, SafeHttpClient, resolve_by_system
 from journey_mcp.settings.trusted_hosts import TrustedHosts
 from net.sites import PNG, Names, listening, ok, redirect, serving
@@ -276,6 +276,17 @@ async def test_responses_that_are_refused(answer: bytes, reason: str) -> None:
     """Too large, also after decompression; cut off; or without content."""
     async with serving({"/a.png": answer}) as site:
         assert reason in await refusal(SafeHttpClient(HERE), site.url(), max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, Gone), (404, Gone), (410, Gone), (401, FetchError), (429, FetchError), (503, FetchError)]
+)
+async def test_a_host_may_say_that_there_is_nothing_any_more(status: int, kind: type[FetchError]) -> None:
+    """Other statuses may be of the moment."""
+    async with serving({"/a.png": f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n".encode()}) as site:
+        with pytest.raises(FetchError) as caught:
+            await get(SafeHttpClient(HERE), site.url())
+        assert type(caught.value) is kind
 
 
 async def test_an_announced_size_is_refused_before_the_body() -> None:

@@ -484,6 +484,24 @@ async def test_a_link_whose_lifetime_is_unknown_is_not_trusted_for_long(tmp_path
         assert here.sent_to("journeyapi")[-1]["image_url"] == first.images[0].url
 
 
+async def test_an_old_link_is_asked_for_before_a_provider_gets_it(tmp_path: Path) -> None:
+    """If it is dead, the call moves to a provider that takes the copy; one without an answer may be alive."""
+    async with make_wide_environment(tmp_path, services=["journeyapi", "bfl"]) as here:
+        first = await here.made(model="z-image")
+        await here.studio.wait_for_copies({first.id: first}, 60)
+        here.clock.shift_calendar(2 * 86400)
+        edit = {**KONTEXT, "image": f"{first.id}.1"}
+        for fault in ("image:status=503", "image:dead_image"):
+            here.faults(fault)
+            task = await here.made(**{**edit, "prompt": fault})
+            assert task.status is Status.SUCCEEDED, task.failure
+        assert here.created[1:] == ["journeyapi", "bfl"]
+        assert "journeyapi was skipped" in " ".join(map(str, task.notices))
+        here.faults("image:dead_image")
+        error = await refusal(here, **edit, provider="journeyapi")
+        assert str(error).endswith("is an earlier image whose link has expired: only its copy is left.")
+
+
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:
     """There is one statement for all images of a call, by the index of the principal, and none without a URL."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
