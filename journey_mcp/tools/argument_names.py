@@ -111,6 +111,11 @@ class ToolContext:
         schemas: Mapping[str, Any] = spec["inputSchema"]["properties"]
         return schemas
 
+    def takes_no_prompt(self, model: object) -> bool:
+        """Return whether this is the id of a model that is never given a prompt."""
+        offers = self.catalog.offers.get(model, ()) if isinstance(model, str) else ()
+        return bool(offers) and all(offer.prompt == "none" for offer in offers)
+
     def provider(self, text: str) -> str:
         """Return the id of the provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
         known = {normalized(name): id_ for id_, facts in self.catalog.providers.items() for name in (id_, facts.title)}

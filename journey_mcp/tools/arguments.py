@@ -235,8 +235,8 @@ def parse(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any] | None, co
     """Parse the arguments of a call.
 
     Names may have any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
-    `default`, counts as omitted. Arguments that clients add for themselves are dropped, as are unknown arguments
-    without a value.
+    `default`, counts as omitted. A model that takes no prompt needs none. Arguments that clients add for themselves are
+    dropped, as are unknown arguments without a value.
 
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
@@ -250,6 +250,8 @@ def parse(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any] | None, co
             arguments[name] = meant
     if isinstance(provider := arguments.get("provider"), str):
         arguments["provider"] = context.provider(provider)
+    if context.takes_no_prompt(arguments.get("model")):
+        arguments.setdefault("prompt", "")
     problems = []
     try:
         parsed = kind.model_validate(arguments)

@@ -90,6 +90,15 @@ def test_a_list_in_a_text_is_parsed_before_its_items() -> None:
     assert parse(EditImage, "edit_image", {**GIVEN, "negative_prompt": '["blur"]'}).negative_prompt == '["blur"]'
 
 
+def test_a_model_that_takes_no_prompt_needs_none() -> None:
+    """The schema requires one: it is the same for all models of the tool."""
+    images = {"image": ONE + ".1", "reference_images": [ONE + ".2"]}
+    assert not parse(EditImage, "edit_image", {**images, "model": "midjourney-blend"}).prompt
+    for model in ({}, {"model": "flux-kontext-pro"}, {"model": ["a"]}):
+        with pytest.raises(InvalidArguments, match="prompt is missing"):
+            parse(EditImage, "edit_image", {**images, **model})
+
+
 def test_a_required_argument_is_never_a_placeholder() -> None:
     """A prompt may be such a word; an image that is not one is an error later, which names it."""
     assert parse(EditImage, "edit_image", {"prompt": "none", "image": "null"}).prompt == "none"
