@@ -112,6 +112,17 @@ class TaskTable:
             # some rows cannot be read: others take their places
             query = matching.where(_is_older(rows[-1]["created_at"], rows[-1]["id"]))
 
+    async def ended(self, *, principal: str, since: float, made_since: float) -> list[Task]:
+        """Return the principal's tasks that ended at `since` or later; none that was made before `made_since`."""
+        query = sa.select(*READ).where(
+            tasks.c.principal == principal,
+            tasks.c.created_at >= made_since,
+            tasks.c.final.is_(True),
+            tasks.c.updated_at >= since,
+            _IS_LISTED,
+        )
+        return await self._read(query)
+
     async def needed_ids(self) -> set[str]:
         """Return the ids of all unfinished tasks, and of the images that their requests name."""
         rows = await self._database.reader.rows(_UNFINISHED)

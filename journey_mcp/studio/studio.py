@@ -40,6 +40,7 @@ from journey_mcp.tools.defaults import Defaults
 _FIRST_ANSWER_S = 1.5
 """How long a call that does not wait still waits for the provider's first answer: with all else, under 2 s."""
 
+_DAY_S = 86400.0
 _SAVED_WITHIN_S = 3.0
 """How long a call that waited for its images waits until they are saved for the person, to say where."""
 
@@ -196,6 +197,15 @@ class Studio:
         stored = await read_newest(self._store, query, principal=principal)
         latest = [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
         return await self._files.located(latest)
+
+    async def ended(self, principal: Principal, *, since: float) -> list[Task]:
+        """Return the principal's tasks of the last day that ended at `since` or later, in whichever process.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+        """
+        made_since = self.now() - _DAY_S
+        return await self._store.tasks.ended(principal=principal, since=since, made_since=made_since)
 
     async def spent(self, principal: Principal) -> SpendSummary:
         """Return what the principal's tasks cost today and in the last 30 days."""

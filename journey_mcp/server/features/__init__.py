@@ -60,7 +60,6 @@ class _Features:
         self._principal = principal
         self._is_stateful = is_stateful
         self.subscriptions = Subscriptions(principal)
-        self._is_listening = False
 
     async def list_resources(self, ctx: Context, _params: types.PaginatedRequestParams) -> types.ListResourcesResult:
         from journey_mcp.server.features import resources
@@ -72,8 +71,8 @@ class _Features:
             # the others say what is wrong when they are read
             return types.ListResourcesResult(resources=[*resources.without_images()])
         if self._is_stateful and ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-            self._listen_to(studio)
             self.subscriptions.notify_of_lists(ctx.session)
+            self.subscriptions.open(studio)
         return types.ListResourcesResult(resources=listed)
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
@@ -101,12 +100,13 @@ class _Features:
     async def listen(
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        await self._open(ctx)
+        self.subscriptions.open(await self._opened(ctx))
         return await self.subscriptions.listen(ctx, params)
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        await self._open(ctx)
+        studio = await self._opened(ctx)
         self.subscriptions.subscribe(ctx.session, params.uri)
+        self.subscriptions.open(studio)
         return types.EmptyResult()
 
     async def unsubscribe(self, _ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
@@ -116,19 +116,18 @@ class _Features:
     async def _studio(self, ctx: Context) -> "Studio":
         return await ctx.lifespan_context.studio()
 
-    async def _open(self, ctx: Context) -> None:
-        """Begin to listen to the studio's tasks."""
+    async def _opened(self, ctx: Context) -> "Studio":
+        """Return the studio, for requests without a resource.
+
+        Raises:
+            MCPError: it cannot be opened.
+        """
         from journey_mcp.server.features import resources
 
         try:
-            self._listen_to(await self._studio(ctx))
+            return await self._studio(ctx)
         except JourneyError as error:
             raise resources.failure("", error) from error
-
-    def _listen_to(self, studio: "Studio") -> None:
-        if not self._is_listening:
-            self._is_listening = True
-            studio.listen(self.subscriptions.on_task_changed)
 
     def _reader(self, ctx: Context, studio: "Studio") -> "Reader":
         from journey_mcp.server.features.resources import Reader

@@ -4,9 +4,10 @@ In revision 2026-07-28 a client opens a stream of events (`subscriptions/listen`
 single resources, and notifications reach it outside of any request, which only a connection that stays can carry.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
@@ -16,10 +17,14 @@ from mcp.server.session import ServerSession
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
 
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.server.features import uris
+
+if TYPE_CHECKING:
+    from journey_mcp.studio import Studio
 
 LISTEN = "subscriptions/listen"
 _MOST_STREAMS = 64
@@ -27,10 +32,19 @@ _MOST_STREAMS = 64
 _MOST_URIS = 1_000
 _LONGEST_URI = 400
 _MOST_EVENTS = 1_024
+_LOOK_EVERY_S = 5.0
+_COMMITTED_WITHIN_S = 5.0
+"""How long after its end another process has stored a task: a look goes back so far."""
+
+_log = logging.getLogger(__name__)
 
 
 class Subscriptions:
-    """The subscriptions of a principal's clients to this process. Tasks of other processes cause no events."""
+    """The subscriptions of a principal's clients to this process.
+
+    Tasks that end in this process cause events at once. While there are subscriptions, the store is read every few
+    seconds for those that end in other processes.
+    """
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
@@ -39,12 +53,27 @@ class Subscriptions:
         self._subscribed: dict[str, ServerSession] = {}
         self._listing: ServerSession | None = None
         self._pending: deque[ServerEvent] = deque(maxlen=_MOST_EVENTS)
-        self._woken, self._is_closed = anyio.Event(), False
+        self._woken, self._needed, self._closed = anyio.Event(), anyio.Event(), anyio.Event()
+        self._studio: Studio | None = None
+        self._published: deque[str] = deque(maxlen=_MOST_EVENTS)
+        """Tasks whose end was published."""
         self._bus.subscribe(self._enqueue)
 
     async def run(self) -> None:
-        """Send notifications to clients of revisions up to 2025-11-25, until `close`."""
-        while not self._is_closed:
+        """Send notifications to clients of revisions up to 2025-11-25, and look for ended tasks, until `close`."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch)
+            await self._send()
+
+    def open(self, studio: "Studio") -> None:
+        """Begin to publish the ends of the studio's tasks."""
+        if self._studio is None:
+            self._studio = studio
+            studio.listen(self.on_task_changed)
+        self._needed.set()
+
+    async def _send(self) -> None:
+        while not self._closed.is_set():
             await self._woken.wait()
             self._woken = anyio.Event()
             while self._pending:
@@ -53,12 +82,14 @@ class Subscriptions:
     def close(self) -> None:
         """End all streams of events, each with its result, and `run`."""
         self._streams.close()
-        self._is_closed = True
+        self._closed.set()
+        self._needed.set()
         self._woken.set()
 
     def on_task_changed(self, task: Task) -> None:
         """Publish the end of a task."""
-        if task.status.is_final and task.principal == self._principal:
+        if task.status.is_final and task.principal == self._principal and task.id not in self._published:
+            self._published.append(task.id)
             for event in _events(task):
                 self._bus.send(event)
 
@@ -100,6 +131,28 @@ class Subscriptions:
             self._pending.append(event)  # the oldest one is dropped if the client does not read
             self._woken.set()
 
+    async def _watch(self) -> None:
+        """Publish the ends of tasks in other processes, while there are subscriptions."""
+        while not self._closed.is_set():
+            await self._needed.wait()
+            self._needed = anyio.Event()
+            if self._studio is not None:
+                await self._watch_store(self._studio)
+
+    async def _watch_store(self, studio: "Studio") -> None:
+        began = looked_at = studio.now()
+        while not self._closed.is_set():
+            with anyio.move_on_after(_LOOK_EVERY_S):
+                await self._closed.wait()
+            if not (self._subscribed or self._listing or self._bus.has_streams):
+                return
+            since, looked_at = max(began, looked_at - _COMMITTED_WITHIN_S), studio.now()
+            try:
+                for task in await studio.ended(self._principal, since=since):
+                    self.on_task_changed(task)
+            except StoreUnavailable:
+                _log.exception("the ends of other processes' tasks cannot be read")
+
     async def _notify(self, event: ServerEvent) -> None:
         if isinstance(event, ResourceUpdated) and (session := self._subscribed.get(event.uri)):
             await session.send_resource_updated(event.uri)
@@ -112,6 +165,11 @@ class _Bus:
 
     def __init__(self) -> None:
         self._listeners: dict[object, Callable[[ServerEvent], None]] = {}
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether a client has a stream of events, besides the listener for older revisions."""
+        return len(self._listeners) > 1
 
     async def publish(self, event: ServerEvent) -> None:
         """Deliver an event."""

@@ -1,7 +1,8 @@
 """Subscriptions through a real client: the end of a task, and new images in the list."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,74 @@ async def test_a_stream_is_limited(uris: list[str], tmp_path: Path) -> None:
                 await stack.enter_async_context(client.listen(resources_list_changed=True))
             with pytest.raises(MCPError, match="Subscription limit reached"):
                 await stack.enter_async_context(client.listen(resources_list_changed=True))
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_tasks_of_other_processes_cause_events_too(tmp_path: Path, mode: str) -> None:
+    """Each end once, and none before the subscription."""
+    seen: list[Any] = []
+
+    async def note(message: Any) -> None:
+        if mode == "legacy":  # else the stream has it too
+            seen.append(message.params.uri)
+
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(sandbox.running(SLOW))
+        settings = settings_for(upstream.base_url, tmp_path)
+        other = await stack.enter_async_context(client_of(settings))
+        client = await stack.enter_async_context(client_of(settings, mode, message_handler=note))
+        await ended(other, "before")
+        await anyio.sleep(1)
+        if mode == "legacy":
+            await subscribe(client, "journey://spend")
+        else:
+            stream = await stack.enter_async_context(client.listen(resource_subscriptions=["journey://spend"]))
+            group = await stack.enter_async_context(anyio.create_task_group())
+            group.start_soon(collect, stream, seen)
+        await anyio.sleep(20)
+        assert seen == []
+        for count, prompt in enumerate(("first", "second"), start=1):
+            await ended(other, prompt)
+            await anyio.sleep(6)
+            assert seen == ["journey://spend"] * count
+        await ended(client, "own")
+        await anyio.sleep(20)
+        assert seen == ["journey://spend"] * 3
+        if mode == "auto":
+            group.cancel_scope.cancel()
+
+
+async def ended(client: Client, prompt: str) -> None:
+    """Make an image, and wait for it."""
+    made = await client.call_tool("imagine", {"prompt": prompt, "model": "z-image", "wait_s": 300})
+    assert (made.structured_content or {})["status"] == "succeeded"
+
+
+async def collect(stream: Any, seen: list[Any]) -> None:
+    """Note the URIs of a stream of events."""
+    while True:
+        seen.append((await anext(stream)).uri)
+
+
+async def test_a_database_that_cannot_be_read_ends_no_subscription(tmp_path: Path) -> None:
+    """The next look finds the task."""
+    async with sandbox.running(SLOW) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        async with client_of(settings) as other, client_of(settings) as client:
+            task_id = await started(other)
+            uri = f"journey://tasks/{task_id}"
+            async with client.listen(resource_subscriptions=[uri]) as stream:
+                await other.call_tool("fetch_task", {"task_ids": [task_id], "wait_s": 300})
+                rename_tasks(tmp_path, "tasks", "hidden")
+                await anyio.sleep(6)
+                rename_tasks(tmp_path, "hidden", "tasks")
+                assert (await anext(stream)) == ResourceUpdated(uri=uri)
+
+
+def rename_tasks(folder: Path, before: str, after: str) -> None:
+    """Rename the table of tasks."""
+    with closing(sqlite3.connect(folder / "tasks.db")) as database, database:
+        database.execute(f"ALTER TABLE {before} RENAME TO {after}")
 
 
 async def test_without_the_database_there_are_no_subscriptions(tmp_path: Path) -> None:
