@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 from support import free_port, serving, until_listening
 
-from interop.checks import CALLS, VIEW, problems, seen
+from interop.checks import CALLS, VIEW, problems, seen, unseen
 from interop.clients import CLIENTS, DOCUMENT, Client
 from interop.model import FAREWELL, Call, Model
 
@@ -29,9 +29,10 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
             continue
         model, error = await _run(client, CALLS)
         found = [error] if error else problems(model, is_strict=client.is_strict)
-        has_failed |= bool(found)
         viewer, view_error = await _run(client, VIEW)
         view = view_error or seen(viewer)
+        found += [] if view_error else unseen(viewer)
+        has_failed |= bool(found)
         packages = ", ".join(f"{name} {version}" for name, version in client.versions())
         outcome = f"no: {'; '.join(found)}" if found else "yes"
         _say(f"{client.title} ({packages}): {outcome}; of view_image the model gets {view}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interop.model import IMAGE, Call, Model
+from interop.model import IMAGE, Call, Model, Pixels
 
 CALLS = (
     Call(tool="imagine", arguments={"prompt": "a lighthouse at dusk", "model": "z-image", "wait_s": 30}),
@@ -12,11 +12,27 @@ CALLS = (
     Call(tool="edit_image", arguments={"prompt": "at night", "image": "tsk_nobody.1"}),
 )
 """An image, an unknown model, and an unknown image."""
-VIEW = (CALLS[0], Call(tool="view_image", arguments={"image_ids": [IMAGE], "size": 320}))
-"""An image, and a look at it."""
+_SQUARE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAALElEQVR42u3MMREAAAgEoNeY9g9iCDcPAlCTm45AIBAI"
+    "BAKBQCAQCASC58EC1u0A2qVz2eUAAAAASUVORK5CYII="
+)
+VIEW = (
+    CALLS[0],
+    Call(tool="refine_image", arguments={"image": IMAGE, "action": "upscale_2x", "wait_s": 30}),
+    Call(tool="keep_image", arguments={"data": _SQUARE}),
+    Call(tool="view_image", arguments={"image_ids": [IMAGE], "size": 320}),
+)
+"""An image, a refinement of it, another image from a person, and a look at the first."""
 
 _TOOLS = {"imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image", "keep_image"}
 _ID = re.compile(r"\btsk_[\w-]+\.1\b")
+_FACTS = {
+    "imagine": _ID,
+    "refine_image": re.compile(r"upscale_2x"),
+    "keep_image": re.compile(r"\bup_[\w-]{22}"),
+    "view_image": re.compile(r"\b1024\b|\b1024x1024\b"),
+}
+"""What the model must see of a result of the second run."""
 _URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w/.-]+\.(?:jpe?g|png|webp)")
 
 
@@ -55,9 +71,15 @@ def _result_problems(results: Sequence[str]) -> list[str]:
     return found
 
 
+def unseen(model: Model) -> list[str]:
+    """Return what the model did not see of the results of the second run."""
+    results = list(model.results.values())
+    if len(results) < len(VIEW):
+        return [f"the model sees {len(results)} results of {len(VIEW)} calls"]
+    shown = zip(VIEW, results, strict=True)
+    return [f"the model sees no facts of {call.tool}" for call, result in shown if not _FACTS[call.tool].search(result)]
+
+
 def seen(model: Model) -> str:
-    """Return what a model got of the pixels in the result of `view_image`."""
-    if len(model.results) < len(VIEW):
-        return f"nothing: the model sees {len(model.results)} results of {len(VIEW)} calls"
-    last = list(model.results)[-1]
-    return model.pixels[last].value if "1024" in model.results[last] else "no facts of the image"
+    """Return what a model got of the pixels in the result of `view_image`, its last call."""
+    return model.pixels[list(model.results)[-1]].value if model.pixels else Pixels.NONE.value

@@ -101,7 +101,11 @@ class Model:
     def _with_id(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         found = _ID.search("".join(self.results.values()))
         image = found[0] if found else IMAGE
-        return {name: [image] if value == [IMAGE] else value for name, value in arguments.items()}
+        ids: dict[str, Any] = {IMAGE: image}
+        return {
+            name: [image] if value == [IMAGE] else ids.get(value, value) if isinstance(value, str) else value
+            for name, value in arguments.items()
+        }
 
 
 _Read = Callable[[Any], Shown]

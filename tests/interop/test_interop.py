@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from support import serving
 
-from interop.checks import CALLS, VIEW, problems, seen
+from interop.checks import CALLS, VIEW, problems, seen, unseen
 from interop.clients import CLIENTS, DOCUMENT, program
 from interop.model import FAREWELL, Model, Pixels
 
@@ -97,25 +97,31 @@ async def test_it_is_found_out_what_a_model_gets_of_an_image(path: str, body: An
     assert list(model.pixels.values()) == [pixels]
 
 
-def test_the_view_is_reported_with_its_facts() -> None:
-    """Or what is missing."""
-    facts = "Image tsk_a.1: 1024x1024"
-    for results, says in (
-        ({"1": IMAGE}, "nothing: the model sees 1 results of 2 calls"),
-        ({"1": IMAGE, "2": "[image]"}, "no facts of the image"),
-        ({"1": IMAGE, "2": facts}, "the image"),
+def test_facts_of_the_second_run_that_are_missing_are_problems() -> None:
+    """Of refinement, added image and view."""
+    whole = {"1": IMAGE, "2": "upscale_2x of tsk_a.1", "3": f"Image up_{'a' * 22}", "4": "Image tsk_a.1: 1024x1024"}
+    for change, missing in (
+        ({}, []),
+        ({"2": "[image]"}, ["the model sees no facts of refine_image"]),
+        ({"3": "up_", "4": "[image]"}, [f"the model sees no facts of {tool}" for tool in ("keep_image", "view_image")]),
     ):
-        assert seen(Model(calls=VIEW, results=dict(results), pixels={"2": Pixels.IMAGE})) == says
+        assert unseen(Model(calls=VIEW, results={**whole, **change})) == missing
+    assert unseen(Model(calls=VIEW)) == ["the model sees 0 results of 4 calls"]
+    assert seen(Model(calls=VIEW, results=whole, pixels={"4": Pixels.IMAGE})) == "the image"
+    assert seen(Model(calls=VIEW)) == "the text alone"
 
 
-async def test_the_fake_model_looks_at_the_image_that_was_made() -> None:
-    """By the id in the first result."""
-    tools = [{"type": "function", "function": {"name": "view_image", "parameters": {}}}]
-    body = {"messages": [{"role": "tool", "tool_call_id": "1", "content": IMAGE}], "tools": tools}
+@pytest.mark.parametrize("number", [1, 3])
+async def test_the_fake_model_goes_on_with_the_image_that_was_made(number: int) -> None:
+    """By the id in the first result, alone or in a list."""
+    tools = [{"type": "function", "function": {"name": VIEW[number].tool, "parameters": {}}}]
+    results = [{"role": "tool", "tool_call_id": str(n), "content": IMAGE} for n in range(number)]
     async with serving(Model(calls=VIEW).app()) as url, httpx2.AsyncClient(base_url=url) as client:
+        body = {"messages": results, "tools": tools}
         [choice] = (await client.post("/v1/chat/completions", json=body)).json()["choices"]
     [call] = choice["message"]["tool_calls"]
-    assert json.loads(call["function"]["arguments"]) == {"image_ids": ["tsk_a-B_1.1"], "size": 320}
+    named = {"image": "tsk_a-B_1.1"} if number == 1 else {"image_ids": ["tsk_a-B_1.1"]}
+    assert json.loads(call["function"]["arguments"]) == {**VIEW[number].arguments, **named}
 
 
 async def test_the_fake_model_fills_required_arguments_and_ends() -> None:
