@@ -1,5 +1,6 @@
 """Principals: whose tasks a call may see and make."""
 
+from hashlib import sha256
 from typing import NewType
 
 Principal = NewType("Principal", str)
@@ -7,12 +8,22 @@ Principal = NewType("Principal", str)
 LOCAL = Principal("local")
 """The person at this machine: on stdio, on the command line, and over HTTP as long as callers do not sign in."""
 
+_DIGEST_LENGTH = 32
 
-def of_token(name: str) -> Principal:
-    """Return the principal of the bearer token of this name."""
+
+def principal_of_token(name: str) -> Principal:
+    """Return the principal of a token in the tokens file."""
     return Principal(f"token:{name}")
+
+
+def principal_of_subject(issuer: str, subject: str) -> Principal:
+    """Return the principal of an OAuth token: 32 hexadecimal characters, because a subject may have any length.
+
+    A subject is unique at its issuer only.
+    """
+    return Principal(sha256(f"{issuer}\0{subject}".encode()).hexdigest()[:_DIGEST_LENGTH])
 
 
 def is_named(principal: Principal, name: str) -> bool:
     """Return whether a setting means this principal: by its id, or by the name of its token."""
-    return principal in (name, of_token(name))
+    return principal in (name, principal_of_token(name))

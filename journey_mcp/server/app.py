@@ -1,5 +1,6 @@
 """The MCP server: instructions, handlers and middleware. The first response needs nothing of the studio."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,9 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from journey_mcp import __version__
 from journey_mcp.core.errors import JourneyError
-from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import Redactor, redactor_of
 from journey_mcp.server import features
+from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.features.subscriptions import LISTEN
@@ -85,13 +86,16 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
     tasks_extension.install(server, _open_tasks)
     apps.install(server)
-    subscriptions = features.install(server, LOCAL, is_stateful=lifespan.is_local)
+    subscriptions = features.install(server, is_stateful=lifespan.is_local)
     lifespan.on_drain(subscriptions.close)
     server.middleware.append(_redact_results(redactor_of(*lifespan.secrets)))
     if lifespan.confirms:
         # proves that the state which a client returns with an answer is ours, recent, and of this very call;
         # only with confirmation, because the cipher takes time and memory
-        server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
+        security = RequestStateSecurity(
+            keys=[secrets.token_bytes(32)], bind_principal=lambda ctx: identity_of(ctx).principal
+        )
+        server.middleware.append(RequestStateBoundary(security, default_audience=server.name))
     server.middleware.append(_track_calls(lifespan))
     return server
 
@@ -165,7 +169,7 @@ async def _call_tool(
         return error_result(params.name, error)
     from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params, studio, tool_set.defaults, ctx, LOCAL)
+    return await call(params, studio, tool_set.defaults, ctx)
 
 
 async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types.NotificationParams) -> None:
@@ -182,7 +186,7 @@ async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extensi
     return StudioTasks(
         studio,
         lifespan.tool_set().defaults,
-        LOCAL,
+        identity_of(ctx).principal,
         takes_previews=takes_previews(ctx, studio.settings.preview),
         has_gallery=apps.is_declared(ctx),
     )

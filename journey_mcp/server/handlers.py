@@ -20,6 +20,7 @@ from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm, InputRequired
 from journey_mcp.engine.waiting import Report
 from journey_mcp.server import tool_results, viewing
+from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.elicitation import Elicited, make_confirm
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
@@ -153,9 +154,7 @@ HANDLERS: dict[str, Handler] = {
 }
 
 
-async def call(
-    params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context, principal: Principal
-) -> Result:
+async def call(params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context) -> Result:
     """Run a tool's handler for an MCP client."""
 
     async def report(progress: float, message: str) -> None:
@@ -164,7 +163,7 @@ async def call(
     client_roots = ctx.lifespan_context.client_roots
     roots = client_roots.for_call(ctx, params) if client_roots else None
     caller = Caller(
-        principal,
+        identity_of(ctx).principal,
         report,
         make_confirm(ctx, params),
         roots,

@@ -12,7 +12,7 @@ from journey_mcp.core.limits import (
     parse_limits,
     parse_limits_of,
 )
-from journey_mcp.core.principals import LOCAL, Principal, of_token
+from journey_mcp.core.principals import LOCAL, Principal, principal_of_token
 
 
 @pytest.mark.parametrize("text", ["", "8credits/call", "8credits/call,100 Credits/day@journeyapi,2.5usd/total"])
@@ -26,7 +26,7 @@ def test_a_limit_of_principals_may_name_a_provider_too() -> None:
     each, one = parse_limits("1usd/day@each@bfl, 5credits/total @ JourneyAPI @principal:Ana.B")
     assert (each.principal, each.provider) == (EACH, "bfl")
     assert (one.principal, one.provider) == ("Ana.B", "journeyapi")
-    principals = [LOCAL, of_token("Ana.B"), Principal("Ana.B"), of_token("ana.b")]
+    principals = [LOCAL, principal_of_token("Ana.B"), Principal("Ana.B"), principal_of_token("ana.b")]
     assert [each.is_for(principal) for principal in principals] == [True, True, True, True]
     assert [one.is_for(principal) for principal in principals] == [False, True, True, False]
 

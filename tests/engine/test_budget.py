@@ -25,7 +25,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError, TooManyTasks
 from journey_mcp.core.limits import Limit, parse_amounts, parse_limits, parse_limits_of
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.principals import LOCAL, Principal, of_token
+from journey_mcp.core.principals import LOCAL, Principal, principal_of_token
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
@@ -106,7 +106,7 @@ async def test_a_period_is_a_sliding_window(tmp_path: Path) -> None:
 
 async def test_principals_have_budgets_of_their_own(tmp_path: Path) -> None:
     """And the one of the whole service counts them all."""
-    ana, ben = of_token("ana"), of_token("ben")
+    ana, ben = principal_of_token("ana"), principal_of_token("ben")
     budget = "6credits/day@each,4credits/day@principal:ben,9credits/day"
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET=budget) as here:
         await created(here.studio, make_request(**KITE), ana)
@@ -117,7 +117,7 @@ async def test_principals_have_budgets_of_their_own(tmp_path: Path) -> None:
         with pytest.raises(OverBudget, match="4credits/day@principal:ben is used up"):
             await created(here.studio, make_request(model="z-image"), ben)
         with pytest.raises(OverBudget, match="The budget 9credits/day is used up"):
-            await created(here.studio, make_request(**KITE), of_token("eve"))
+            await created(here.studio, make_request(**KITE), principal_of_token("eve"))
 
 
 class TokenLimits:
@@ -126,16 +126,16 @@ class TokenLimits:
     def limits_of(self, principal: Principal) -> Sequence[Limit]:
         """Return a limit in dollars."""
         own = parse_limits_of("ana", "0.04usd/day", source="the budget of token ana")
-        return own if principal == of_token("ana") else ()
+        return own if principal == principal_of_token("ana") else ()
 
     def max_unfinished(self, principal: Principal) -> int | None:
         """Return 1 for ana."""
-        return 1 if principal == of_token("ana") else None
+        return 1 if principal == principal_of_token("ana") else None
 
 
 async def test_a_principal_has_limits_that_are_not_in_the_settings(tmp_path: Path) -> None:
     """In dollars they count credits by their price; the error says where to raise them."""
-    ana = of_token("ana")
+    ana = principal_of_token("ana")
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CREDIT_PRICE="0.01usd@journeyapi")
         async with running_studio(settings, principals=TokenLimits()) as studio:
@@ -149,7 +149,7 @@ async def test_a_principal_has_limits_that_are_not_in_the_settings(tmp_path: Pat
 async def test_a_principal_has_a_limited_number_of_unfinished_tasks(tmp_path: Path) -> None:
     """The next call is rejected, a duplicate call joins all the same, and others are not limited."""
     async with make_environment(tmp_path, "submit:hang,times=always", JOURNEY_MCP_RUNNING_TASKS=2) as here:
-        ana = of_token("ana")
+        ana = principal_of_token("ana")
         first = await created(here.studio, make_request(prompt="one"), ana, fresh=False)
         await created(here.studio, make_request(prompt="two"), ana, fresh=False)
         with pytest.raises(TooManyTasks, match="You have 2 unfinished tasks, as many as you may have at once"):

@@ -14,7 +14,7 @@ from mcp.server.lowlevel.server import Server
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from journey_mcp.core.errors import JourneyError
-from journey_mcp.core.principals import Principal
+from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.features.subscriptions import LISTEN, Subscriptions
 from journey_mcp.server.lifespan import Lifespan
@@ -27,13 +27,13 @@ Context = ServerRequestContext[Lifespan, Any]
 _Handler = Callable[[Context, Any], Awaitable[Any]]
 
 
-def install(server: Server[Any], principal: Principal, *, is_stateful: bool) -> Subscriptions:
+def install(server: Server[Any], *, is_stateful: bool) -> Subscriptions:
     """Add the features to a server; return its subscriptions, which the caller runs and closes.
 
     `is_stateful`: a connection outlasts a request, as on stdio, so that clients of revisions up to 2025-11-25 can
     subscribe. Later clients have a request for that.
     """
-    features = _Features(principal, is_stateful=is_stateful)
+    features = _Features(is_stateful=is_stateful)
     handlers: list[tuple[str, type[Any], _Handler]] = [
         ("resources/list", types.PaginatedRequestParams, features.list_resources),
         ("resources/templates/list", types.PaginatedRequestParams, _list_templates),
@@ -54,12 +54,11 @@ def install(server: Server[Any], principal: Principal, *, is_stateful: bool) -> 
 
 
 class _Features:
-    """The handlers that need the studio, for one principal."""
+    """The handlers that need the studio, for the principal of each request."""
 
-    def __init__(self, principal: Principal, *, is_stateful: bool) -> None:
-        self._principal = principal
+    def __init__(self, *, is_stateful: bool) -> None:
         self._is_stateful = is_stateful
-        self.subscriptions = Subscriptions(principal)
+        self.subscriptions = Subscriptions()
 
     async def list_resources(self, ctx: Context, _params: types.PaginatedRequestParams) -> types.ListResourcesResult:
         from journey_mcp.server.features import resources
@@ -93,7 +92,8 @@ class _Features:
             return completion.complete_prompt(tool_set, params.ref, params.argument)
         try:
             studio = await self._studio(ctx)
-            return await completion.complete_uri(tool_set, studio, self._principal, params.ref, params.argument)
+            principal = identity_of(ctx).principal
+            return await completion.complete_uri(tool_set, studio, principal, params.ref, params.argument)
         except JourneyError as error:
             raise resources.failure(params.ref.uri, error) from error
 
@@ -101,7 +101,7 @@ class _Features:
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
         self.subscriptions.open(await self._opened(ctx))
-        return await self.subscriptions.listen(ctx, params)
+        return await self.subscriptions.listen(ctx, params, identity_of(ctx).principal)
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         studio = await self._opened(ctx)
@@ -132,7 +132,7 @@ class _Features:
     def _reader(self, ctx: Context, studio: "Studio") -> "Reader":
         from journey_mcp.server.features.resources import Reader
 
-        return Reader(studio, ctx.lifespan_context.tool_set(), self._principal)
+        return Reader(studio, ctx.lifespan_context.tool_set(), identity_of(ctx).principal)
 
 
 async def _list_templates(_ctx: Context, _params: types.PaginatedRequestParams) -> types.ListResourceTemplatesResult:

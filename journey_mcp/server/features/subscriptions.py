@@ -19,7 +19,7 @@ from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, Serv
 
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.images import ImageId
-from journey_mcp.core.principals import Principal
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.server.features import uris
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LISTEN = "subscriptions/listen"
 _MOST_STREAMS = 64
-"""Each keeps a connection, and a port has a few hundred."""
+"""Of a principal. Each keeps a connection, and a port has a few hundred."""
 _MOST_URIS = 1_000
 _LONGEST_URI = 400
 _MOST_EVENTS = 1_024
@@ -40,16 +40,15 @@ _log = logging.getLogger(__name__)
 
 
 class Subscriptions:
-    """The subscriptions of a principal's clients to this process.
+    """The subscriptions to this process, each to the tasks of its principal.
 
     Tasks that end in this process cause events at once. While there are subscriptions, the store is read every few
-    seconds for those that end in other processes.
+    seconds for those that end in other processes. Streams are of any principal; clients of revisions up to 2025-11-25
+    subscribe on this machine only.
     """
 
-    def __init__(self, principal: Principal) -> None:
-        self._principal = principal
-        self._bus = _Bus()
-        self._streams = ListenHandler(self._bus, max_subscriptions=_MOST_STREAMS)
+    def __init__(self) -> None:
+        self._streams: dict[Principal, _Streams] = {}
         self._subscribed: dict[str, ServerSession] = {}
         self._listing: ServerSession | None = None
         self._pending: deque[ServerEvent] = deque(maxlen=_MOST_EVENTS)
@@ -57,7 +56,6 @@ class Subscriptions:
         self._studio: Studio | None = None
         self._published: deque[str] = deque(maxlen=_MOST_EVENTS)
         """Tasks whose end was published."""
-        self._bus.subscribe(self._enqueue)
 
     async def run(self) -> None:
         """Send notifications to clients of revisions up to 2025-11-25, and look for ended tasks, until `close`."""
@@ -81,22 +79,31 @@ class Subscriptions:
 
     def close(self) -> None:
         """End all streams of events, each with its result, and `run`."""
-        self._streams.close()
+        for streams in self._streams.values():
+            streams.handler.close()
         self._closed.set()
         self._needed.set()
         self._woken.set()
 
     def on_task_changed(self, task: Task) -> None:
-        """Publish the end of a task."""
-        if task.status.is_final and task.principal == self._principal and task.id not in self._published:
-            self._published.append(task.id)
-            for event in _events(task):
-                self._bus.send(event)
+        """Publish the end of a task to the clients of its principal."""
+        if not task.status.is_final or task.id in self._published:
+            return
+        self._published.append(task.id)
+        streams = self._streams.get(task.principal)
+        for event in _events(task):
+            if streams is not None:
+                streams.bus.send(event)
+            if task.principal == LOCAL:
+                self._enqueue(event)
 
     async def listen(
-        self, ctx: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
+        self,
+        ctx: ServerRequestContext[Any, Any],
+        params: types.SubscriptionsListenRequestParams,
+        principal: Principal,
     ) -> types.SubscriptionsListenResult:
-        """Serve a stream of events until the client closes it, or the server ends.
+        """Serve a stream of the principal's events until the client closes it, or the server ends.
 
         Raises:
             MCPError: too many resources are named, or there are too many streams.
@@ -104,7 +111,12 @@ class Subscriptions:
         wanted = params.notifications.resource_subscriptions or ()
         if len(wanted) > _MOST_URIS or any(len(uri) > _LONGEST_URI for uri in wanted):
             raise _too_many()
-        return await self._streams(ctx, params)
+        streams = self._streams.setdefault(principal, _Streams())
+        try:
+            return await streams.handler(ctx, params)
+        finally:
+            if not streams.bus.has_listeners:
+                self._streams.pop(principal, None)
 
     def subscribe(self, session: ServerSession, uri: str) -> None:
         """Notify the client of changes of a resource.
@@ -144,14 +156,19 @@ class Subscriptions:
         while not self._closed.is_set():
             with anyio.move_on_after(_LOOK_EVERY_S):
                 await self._closed.wait()
-            if not (self._subscribed or self._listing or self._bus.has_streams):
+            if not (principals := self._principals()):
                 return
             since, looked_at = max(began, looked_at - _COMMITTED_WITHIN_S), studio.now()
             try:
-                for task in await studio.ended(self._principal, since=since):
-                    self.on_task_changed(task)
+                for principal in principals:
+                    for task in await studio.ended(principal, since=since):
+                        self.on_task_changed(task)
             except StoreUnavailable:
                 _log.exception("the ends of other processes' tasks cannot be read")
+
+    def _principals(self) -> set[Principal]:
+        """Return those with subscriptions."""
+        return {*self._streams, *([LOCAL] if self._subscribed or self._listing else [])}
 
     async def _notify(self, event: ServerEvent) -> None:
         if isinstance(event, ResourceUpdated) and (session := self._subscribed.get(event.uri)):
@@ -166,11 +183,6 @@ class _Bus:
     def __init__(self) -> None:
         self._listeners: dict[object, Callable[[ServerEvent], None]] = {}
 
-    @property
-    def has_streams(self) -> bool:
-        """Whether a client has a stream of events, besides the listener for older revisions."""
-        return len(self._listeners) > 1
-
     async def publish(self, event: ServerEvent) -> None:
         """Deliver an event."""
         self.send(event)
@@ -180,11 +192,24 @@ class _Bus:
         for listener in list(self._listeners.values()):
             listener(event)
 
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody is subscribed."""
+        return bool(self._listeners)
+
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         """Add a listener; return what removes it."""
         token = object()
         self._listeners[token] = listener
         return lambda: self._listeners.pop(token, None) and None
+
+
+class _Streams:
+    """The streams of events of one principal."""
+
+    def __init__(self) -> None:
+        self.bus = _Bus()
+        self.handler = ListenHandler(self.bus, max_subscriptions=_MOST_STREAMS)
 
 
 def _too_many() -> MCPError:

@@ -15,7 +15,7 @@ from support import created, make_environment, make_request, until_accepted
 from journey_mcp.core import telemetry
 from journey_mcp.core.money import SpendTotal
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.principals import LOCAL, of_token
+from journey_mcp.core.principals import LOCAL, principal_of_token
 from journey_mcp.core.totals import Totals
 from journey_mcp.server.observability.exporters import Exporters
 from journey_mcp.server.observability.tracing import Tracing
@@ -90,7 +90,9 @@ async def test_totals_are_those_of_all_principals(exporters: Exporters, tmp_path
     """What is unfinished, waits, was spent, and which provider is on cooldown."""
     async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
         await until_accepted(here.studio, await created(here.studio, make_request(model="midjourney")))
-        queued = await created(here.studio, make_request(model="midjourney", prompt="another"), of_token("ana"))
+        queued = await created(
+            here.studio, make_request(model="midjourney", prompt="another"), principal_of_token("ana")
+        )
         await here.studio.wait_for_new(queued, 1)
         totals = await here.studio.totals()
     assert sum(totals.unfinished.values()) == 2

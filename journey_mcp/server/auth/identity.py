@@ -1,0 +1,53 @@
+"""Identities: who sends a request, and what they may do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from mcp.server import ServerRequestContext
+from pydantic import SecretStr
+
+from journey_mcp.core.limits import Limit
+from journey_mcp.core.principals import LOCAL, Principal
+
+Scope = Literal["images:generate", "images:read", "admin"]
+GENERATE: Final = "images:generate"
+READ: Final = "images:read"
+ADMIN: Final = "admin"
+SCOPES: tuple[Scope, ...] = (GENERATE, READ, ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The sender of a request, as authentication states it."""
+
+    principal: Principal
+    name: str
+    """For people who read the log: the name of a token, or the subject at an issuer."""
+    scopes: frozenset[Scope]
+    limits: tuple[Limit, ...] = ()
+    """The budget of this principal, besides that of the settings."""
+    providers: tuple[str, ...] | None = None
+    """The only providers for this principal; `None` for all that are configured."""
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
+    """The principal's own provider keys, by provider."""
+    calls_per_minute: int | None = None
+    """Instead of the limit in the settings."""
+    running_tasks: int | None = None
+    """The same."""
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether this scope is granted; who may make images may read them."""
+        return scope in self.scopes or (scope == READ and GENERATE in self.scopes)
+
+
+LOCAL_IDENTITY = Identity(LOCAL, "local", frozenset(SCOPES))
+"""The person at this machine, who needs no authentication."""
+
+
+def identity_of(ctx: ServerRequestContext[Any, Any]) -> Identity:
+    """Return who sends this request: over HTTP whom the authentication found, otherwise the person at this machine."""
+    if ctx.request is None:
+        return LOCAL_IDENTITY
+    found: Identity = ctx.request.scope.get("state", {}).get("identity", LOCAL_IDENTITY)
+    return found
