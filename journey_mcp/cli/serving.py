@@ -100,15 +100,17 @@ def serve(request: ServeRequest) -> None:
     if endpoint is None:
         _serve_stdio(request)
         return
-    from journey_mcp.server.transports import http  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+    from journey_mcp.server.auth.middleware import authentication_of  # noqa: PLC0415  # only a server needs it
+    from journey_mcp.server.transports import http  # noqa: PLC0415  # the same
 
     settings, opener = _prepared(request)
-    listeners = http.bind(*endpoint)
+    authentication = authentication_of(settings)
+    listeners = http.bind(*endpoint, has_authentication=authentication is not None)
     url = settings.endpoint_url or f"{_url(endpoint.host, endpoint.port)}/mcp"
     console.info(f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.")
     if settings.save_dir is not None:
         console.info("JOURNEY_MCP_SAVE_DIR has no effect over HTTP: clients do not see the folders of this machine.")
-    http.serve(settings, listeners, opener)
+    http.serve(settings, listeners, opener, authentication)
 
 
 def _serve_stdio(request: ServeRequest) -> None:

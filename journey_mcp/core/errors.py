@@ -5,6 +5,7 @@ The branches are the caller's choices, not our modules:
     JourneyError
       InvalidRequest      change the arguments
       UnknownTask         check the id
+      InsufficientScope   the token is for less: ask the person
       SetupError          the person who runs the server has to act
       StoreUnavailable    the task database does not answer: call again
       OverBudget, NotConfirmed, Declined
@@ -195,6 +196,13 @@ class UnknownTask(JourneyError):
 
     code = "unknown_task"
     next_step = "Check the id, or call fetch_task without task_ids to list your newest tasks."
+
+
+class InsufficientScope(JourneyError):
+    """The access token of the client lacks a scope that the call needs. Nothing was sent."""
+
+    code = "insufficient_scope"
+    next_step = "Nothing was sent. Ask the person to connect again with this scope, or for another token."
 
 
 class OverBudget(JourneyError):

@@ -153,6 +153,11 @@ def is_web_address(text: str) -> bool:
     return _has_scheme_and_host(text, {"http", "https"})
 
 
+def is_secure(url: str) -> bool:
+    """Return whether the text is a URL whose content nobody can change on the way: HTTPS, or on this machine."""
+    return is_web_address(url) and (urlsplit(url).scheme == "https" or is_loopback(urlsplit(url).hostname or ""))
+
+
 def check_webhook_url(url: str) -> None:
     """Refuse a webhook URL that is not HTTPS.
 

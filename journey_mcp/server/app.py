@@ -16,7 +16,9 @@ from journey_mcp import __version__
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.redaction import Redactor, redactor_of
 from journey_mcp.server import features
+from journey_mcp.server.auth import scopes
 from journey_mcp.server.auth.identity import identity_of
+from journey_mcp.server.auth.scopes import missing_scope
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.features.subscriptions import LISTEN
@@ -96,6 +98,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
             keys=[secrets.token_bytes(32)], bind_principal=lambda ctx: identity_of(ctx).principal
         )
         server.middleware.append(RequestStateBoundary(security, default_audience=server.name))
+    server.middleware.append(_check_scope)
     server.middleware.append(_track_calls(lifespan))
     return server
 
@@ -113,6 +116,16 @@ def _redact_results(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
         return redactor.plain(result)  # type: ignore[no-any-return]  # on the wire a result is plain data
 
     return middleware
+
+
+async def _check_scope(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+    """Reject requests that need a scope which their sender lacks; a tool call becomes a tool error instead."""
+    if ctx.method != scopes.CALL and (
+        missing := missing_scope(identity_of(ctx), ctx.method, (ctx.params or {}).get("uri"))
+    ):
+        error = scopes.error(missing)
+        raise MCPError(types.INVALID_REQUEST, f"{error} {error.failure.next_step}")
+    return await call_next(ctx)
 
 
 def _track_calls(lifespan: Lifespan) -> "ServerMiddleware[Lifespan]":
@@ -162,6 +175,8 @@ async def _call_tool(
         names = ", ".join(tool_set.names)
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. Tools: {names}")
     try:
+        if missing := missing_scope(identity_of(ctx), ctx.method, params.name):
+            raise scopes.error(missing)
         studio = await lifespan.studio()
     except JourneyError as error:
         from journey_mcp.server.handlers import error_result  # noqa: PLC0415  # not before the first answer

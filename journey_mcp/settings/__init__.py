@@ -32,7 +32,7 @@ from journey_mcp.core.limits import (
 from journey_mcp.core.money import Charges
 from journey_mcp.core.redaction import KEY_ENDINGS, secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
-from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback
+from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback, is_secure
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 from journey_mcp.settings.allowed_origins import AllowedOrigins
 from journey_mcp.settings.placeholders import check_written
@@ -237,6 +237,22 @@ class Settings(BaseModel):
         description="`on`: the address of a client over HTTP is the last one in `X-Forwarded-For`, for a server that "
         "only its proxy can reach; `serve --trust-proxy` sets it too. Default `off`: the header is ignored.",
     )
+    tokens_file: Path | None = Field(
+        None,
+        title="JOURNEY_MCP_TOKENS_FILE",
+        description="File of the bearer tokens that clients over HTTP may use; `journey-mcp token` writes it.",
+    )
+    oauth_issuer: str | None = Field(
+        None,
+        title="JOURNEY_MCP_OAUTH_ISSUER",
+        description="Issuer of the OAuth access tokens that clients over HTTP may use, exactly as its metadata names "
+        "it, such as `https://login.example.com`.",
+    )
+    oauth_audience: str | None = Field(
+        None,
+        title="JOURNEY_MCP_OAUTH_AUDIENCE",
+        description="The audience (`aud`) of these tokens; default: `JOURNEY_MCP_SERVER_URL` with `/mcp`.",
+    )
     keep_images: Annotated[Keep, InAnyCase] = Field(
         "all",
         title="JOURNEY_MCP_KEEP_IMAGES",
@@ -383,6 +399,24 @@ class Settings(BaseModel):
     @classmethod
     def _signing_key(cls, value: SecretStr | None) -> SecretStr | None:
         key_of(value.get_secret_value() if value else "")
+        return value
+
+    @field_validator("tokens_file")
+    @classmethod
+    def _tokens_file(cls, value: Path | None) -> Path | None:
+        return None if value is None else _at_home(value)
+
+    @field_validator("oauth_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        """Check the issuer, and keep it as it is written: a slash at its end belongs to it."""
+        if value is None:
+            return None
+        if not is_secure(value):
+            raise ValueError("must be an https:// address (http:// only on this machine)")
+        parts = urlsplit(value)
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must have no user name, and neither ? nor #")
         return value
 
     @field_validator("database_url")
@@ -556,7 +590,7 @@ def _wrong(variable: str, value: str, fault: str, *, is_key: bool = False) -> Se
 
 def _shown(field: str, value: str) -> str:
     """Return a wrong value without the user info of a URL, which may contain a password."""
-    return without_userinfo(value) if field.endswith(("_url", "_hosts", "_origins")) else value
+    return without_userinfo(value) if field.endswith(("_url", "_hosts", "_origins", "_issuer")) else value
 
 
 def _is_secret(field: str) -> bool:

@@ -2,10 +2,12 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import pytest
+from support import free_port
 
 from cli.command import CommandLine
 from journey_mcp.cli.serving import ServeRequest, parse_address
 from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.server.transports import http
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,23 @@ async def test_options_that_do_not_fit_are_rejected(
     assert "Serving" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"JOURNEY_MCP_TOKENS_FILE": "/nowhere/tokens"}, "/nowhere/tokens cannot be read"),
+        ({"JOURNEY_MCP_OAUTH_ISSUER": "https://login.test"}, "needs the address under which clients reach this server"),
+        ({}, "Set JOURNEY_MCP_TOKENS_FILE or JOURNEY_MCP_OAUTH_ISSUER, or use one of these addresses."),
+    ],
+)
+async def test_other_machines_may_connect_with_authentication_only(
+    journey: CommandLine, variables: dict[str, str], words: str
+) -> None:
+    done = await journey.given(**variables).run("serve", "--host", "0.0.0.0")
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert "Serving" not in done.err
+
+
 def test_one_option_is_enough_for_http() -> None:
     assert ServeRequest().endpoint() is None
     assert ServeRequest(host="localhost").endpoint() == ("--host", "localhost", 8000)
@@ -60,6 +79,12 @@ def test_one_option_is_enough_for_http() -> None:
         "JOURNEY_MCP_SERVER_URL": "https://mcp.test",
         "JOURNEY_MCP_TRUST_PROXY": "on",
     }
+
+
+def test_a_server_with_authentication_listens_at_any_address() -> None:
+    for listener in http.bind("--host", "0.0.0.0", free_port(), has_authentication=True):
+        assert listener.getsockname()[0] == "0.0.0.0"
+        listener.close()
 
 
 def test_addresses_are_parsed_with_brackets_around_ipv6() -> None:

@@ -31,6 +31,9 @@ from journey_mcp.tools.tool_set import read_tool_set
         ("JOURNEY_MCP_DATABASE_URL", "nonsense", "must be an address"),
         ("JOURNEY_MCP_DATA_DIR", __file__, "is a file"),
         ("JOURNEY_MCP_SAVE_DIR", __file__, "is a file"),
+        ("JOURNEY_MCP_OAUTH_ISSUER", "login.example.com", "must be an https:// address (http:// only on this machine)"),
+        ("JOURNEY_MCP_OAUTH_ISSUER", "http://login.example.com", "must be an https:// address"),
+        ("JOURNEY_MCP_OAUTH_ISSUER", "https://login.example.com?a=b", "must have no user name, and neither ? nor #"),
         ("JOURNEY_MCP_KEEP_IMAGES", "some", "'all', 'expiring' or 'off'"),
         ("JOURNEY_MCP_KEEP_GB", "0", "greater than 0"),
         ("JOURNEY_MCP_KEEP_GB", "nan", "finite"),
@@ -291,3 +294,17 @@ def test_either_setting_turns_copies_off(given: dict[str, str], local: str, remo
 def test_a_misspelled_variable_is_found() -> None:
     """Otherwise it would be ignored silently."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
+
+
+def test_an_issuer_is_kept_to_the_letter() -> None:
+    """A slash at its end belongs to it; a password in it is not shown."""
+    for issuer in ("https://login.example.com/", "https://Login.example.com", "http://127.0.0.1:9"):
+        assert read_settings({"JOURNEY_MCP_OAUTH_ISSUER": issuer}).oauth_issuer == issuer
+    with pytest.raises(SetupError, match="must have no user name") as raised:
+        read_settings({"JOURNEY_MCP_OAUTH_ISSUER": "https://ada:hunter-2@login.example.com"})
+    assert "hunter-2" not in str(raised.value)
+
+
+def test_the_tokens_file_may_be_in_the_home_folder() -> None:
+    """As in a shell."""
+    assert read_settings({"JOURNEY_MCP_TOKENS_FILE": "~/tokens"}).tokens_file == Path.home() / "tokens"

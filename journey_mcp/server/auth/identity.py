@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mcp.server import ServerRequestContext
 from pydantic import SecretStr
 
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.principals import LOCAL, Principal
+
+if TYPE_CHECKING:
+    from mcp.server import ServerRequestContext
 
 Scope = Literal["images:generate", "images:read", "admin"]
 GENERATE: Final = "images:generate"
@@ -45,9 +47,10 @@ LOCAL_IDENTITY = Identity(LOCAL, "local", frozenset(SCOPES))
 """The person at this machine, who needs no authentication."""
 
 
-def identity_of(ctx: ServerRequestContext[Any, Any]) -> Identity:
+def identity_of(ctx: "ServerRequestContext[Any, Any]") -> Identity:
     """Return who sends this request: over HTTP whom the authentication found, otherwise the person at this machine."""
     if ctx.request is None:
         return LOCAL_IDENTITY
-    found: Identity = ctx.request.scope.get("state", {}).get("identity", LOCAL_IDENTITY)
+    # without authentication this is a bug, and an error
+    found: Identity = ctx.request.scope["state"]["identity"]
     return found

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
 from journey_mcp.server.app import make_server
+from journey_mcp.server.auth.middleware import Unauthenticated
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.readiness import Readiness
 from journey_mcp.server.transports import call_bodies
@@ -88,7 +89,8 @@ def make_app(
 ) -> Starlette:
     """Return the ASGI application: one path, `/mcp`, for all revisions of the protocol.
 
-    `open_routes` are served without a check of host and caller, as the probes are.
+    `open_routes` are served without a check of host and caller, as the probes are. Without `authentication`, every
+    caller is the person at this machine.
     """
     settings = lifespan.settings
     sessions = SessionManager(make_server(lifespan, is_eager=True))
@@ -101,9 +103,8 @@ def make_app(
         # after the body has arrived: those who send slowly take no place
         Middleware(CallLimit, max_calls=max_calls, is_draining=lambda: lifespan.is_draining),
     ]
-    if authentication:
-        wall = Middleware(FloodWall, trusts_proxy=settings.trust_proxy == "on")
-        middleware[2:2] = [wall, Middleware(authentication)]
+    wall = [Middleware(FloodWall, trusts_proxy=settings.trust_proxy == "on")] if authentication else []
+    middleware[2:2] = [*wall, Middleware(authentication or Unauthenticated)]
     if settings.allowed_origins.origins:
         middleware.insert(0, _cors(settings.allowed_origins))
     return Starlette(
@@ -158,4 +159,5 @@ def _check_loopback(option: str, host: str) -> None:
         raise SetupError(
             f"{option} {host}: without authentication only this machine may connect "
             f"(allowed: {', '.join(LOOPBACK_HOSTS)}).",
+            next_step="Set JOURNEY_MCP_TOKENS_FILE or JOURNEY_MCP_OAUTH_ISSUER, or use one of these addresses.",
         )

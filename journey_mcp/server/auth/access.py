@@ -1,0 +1,98 @@
+"""Access: the tokens that a server accepts, from its settings."""
+
+import logging
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import SetupError
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.server.auth.identity import Identity
+from journey_mcp.server.auth.metadata import ProtectedResource
+from journey_mcp.server.auth.tokens_file import PREFIX, TokensFile
+from journey_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from journey_mcp.server.auth.oauth import OAuthTokens
+
+_MAX_DOCUMENT_BYTES = 1024 * 1024
+_DOCUMENT_WITHIN_S = 5.0
+_RETRY_AFTER_S = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Access:
+    """The accepted tokens: those of a file begin with `jmcp_`, all others are of an OAuth issuer."""
+
+    def __init__(
+        self,
+        *,
+        tokens: TokensFile | None = None,
+        oauth: "OAuthTokens | None" = None,
+        resource: ProtectedResource | None = None,
+    ) -> None:
+        self._tokens = tokens
+        self._oauth = oauth
+        self.resource = resource
+        """What clients are told about the OAuth issuer, if there is one."""
+
+    async def identify(self, token: str) -> Identity:
+        """Return whose token this is.
+
+        Raises:
+            InvalidToken: it is not valid.
+            CannotVerify: that cannot be found out now.
+        """
+        try:
+            if token.startswith(PREFIX) and self._tokens is not None:
+                return self._tokens.identify(token)
+            if not token.startswith(PREFIX) and self._oauth is not None:
+                return await self._oauth.identify(token)
+        except (InvalidToken, CannotVerify):
+            raise
+        except Exception as error:
+            report_id = secrets.token_hex(4)
+            _log.exception("a token could not be verified (report %s)", report_id)
+            because = f"The token cannot be verified; report id {report_id}."
+            raise CannotVerify(because, retry_after_s=_RETRY_AFTER_S) from error
+        raise InvalidToken("This server takes no tokens of this kind.")
+
+
+def access_of(settings: Settings, clock: Clock | None = None) -> Access | None:
+    """Return the access that the settings describe; `None` without authentication.
+
+    Raises:
+        SetupError: the tokens file cannot be read, or a setting is missing.
+    """
+    clock = clock or Clock()
+    if settings.tokens_file is None and settings.oauth_issuer is None:
+        return None
+    tokens = TokensFile(settings.tokens_file, clock) if settings.tokens_file else None
+    if settings.oauth_issuer is None:
+        return Access(tokens=tokens)
+    if settings.endpoint_url is None:
+        raise SetupError(
+            "JOURNEY_MCP_OAUTH_ISSUER needs the address under which clients reach this server.",
+            next_step="Set JOURNEY_MCP_SERVER_URL, as in https://mcp.example.com.",
+        )
+    resource = ProtectedResource(settings.endpoint_url, settings.oauth_issuer)
+    return Access(tokens=tokens, oauth=_oauth(settings, settings.endpoint_url, clock), resource=resource)
+
+
+def _oauth(settings: Settings, endpoint_url: str, clock: Clock) -> "OAuthTokens":
+    # PyJWT is only needed here
+    from journey_mcp.server.auth.issuer_keys import IssuerKeys  # noqa: PLC0415
+    from journey_mcp.server.auth.oauth import OAuthTokens  # noqa: PLC0415
+
+    issuer = settings.oauth_issuer or ""
+    # the person who runs the server named the issuer, which may be in their own network
+    client = SafeHttpClient(settings.trusted_hosts).with_trusted(issuer)
+    keys = IssuerKeys(issuer, partial(_fetch, client), clock)
+    return OAuthTokens(issuer, settings.oauth_audience or endpoint_url, keys, clock)
+
+
+async def _fetch(client: SafeHttpClient, url: str) -> bytes:
+    return (await client.get(url, max_bytes=_MAX_DOCUMENT_BYTES, within_s=_DOCUMENT_WITHIN_S)).content

@@ -1,0 +1,355 @@
+"""Bearer tokens in a file: one line each, with the digest of the token, its name and what it may do.
+
+    NAME sha256:DIGEST [budget=2usd/day] [providers=a,b] [expires=2027-01-31] [scopes=images:read]
+        [calls_per_minute=60] [running=5]
+
+A token has 256 random bits, so that a plain digest of it cannot be reversed. `#` begins a comment.
+"""
+
+import hmac
+import logging
+import os
+import re
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import get_args
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import InvalidArguments, SetupError
+from journey_mcp.core.limits import Limit, format_limits, parse_limits
+from journey_mcp.core.principals import principal_of_token
+from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.server.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
+
+PREFIX = "jmcp_"
+_RANDOM_BYTES = 32
+_MAX_BYTES = 1024 * 1024
+_RETRY_AFTER_S = 5
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_COUNT = re.compile(r"[1-9][0-9]{0,5}")
+_DEFAULT_SCOPES: frozenset[Scope] = frozenset({GENERATE, READ})
+_CHANGEABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A token of the file, without the token itself."""
+
+    name: str
+    digest: str
+    """SHA-256 in lower-case hexadecimal."""
+    scopes: frozenset[Scope] = _DEFAULT_SCOPES
+    budget: tuple[Limit, ...] = ()
+    providers: tuple[str, ...] | None = None
+    expires: date | None = None
+    """The last day on which it is valid, in UTC."""
+    calls_per_minute: int | None = None
+    running: int | None = None
+
+    def __str__(self) -> str:
+        """Return the line of the file."""
+        options = {
+            "budget": format_limits(self.budget),
+            "providers": ",".join(self.providers or ()),
+            "expires": str(self.expires or ""),
+            "scopes": "" if self.scopes == _DEFAULT_SCOPES else ",".join(sorted(self.scopes)),
+            "calls_per_minute": str(self.calls_per_minute or ""),
+            "running": str(self.running or ""),
+        }
+        given = [f"{name}={value}" for name, value in options.items() if value]
+        return " ".join([self.name, f"sha256:{self.digest}", *given])
+
+    def is_expired(self, now: float) -> bool:
+        """Whether the token's last day is over; `now` in seconds of the Unix epoch."""
+        if self.expires is None:
+            return False
+        end = datetime.combine(self.expires + timedelta(days=1), datetime.min.time(), UTC)
+        return now >= end.timestamp()
+
+    @property
+    def identity(self) -> Identity:
+        """The identity of whoever has the token."""
+        return Identity(
+            principal_of_token(self.name),
+            self.name,
+            self.scopes,
+            limits=self.budget,
+            providers=self.providers,
+            calls_per_minute=self.calls_per_minute,
+            running_tasks=self.running,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parsed:
+    """The tokens of a file, and its lines that are none."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+    """Each names its line by number and says what is wrong, without a digest."""
+
+
+def new_token() -> str:
+    """Return a new token."""
+    return f"{PREFIX}{secrets.token_urlsafe(_RANDOM_BYTES)}"
+
+
+def digest_of(token: str) -> str:
+    """Return the digest by which the file knows a token."""
+    return sha256(token.encode()).hexdigest()
+
+
+def make_entry(name: str, digest: str, options: Iterable[str] = ()) -> Entry:
+    """Return the entry of a line; each option is `name=value`.
+
+    Raises:
+        ValueError: a part is wrong; says what is allowed.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"the name {name[:80]!r} must be 1 to 64 letters, digits, dots, hyphens and underscores, "
+            "and begin with a letter or a digit"
+        )
+    given: dict[str, object] = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if key not in _OPTIONS or not equals:
+            raise ValueError(f"{option[:80]!r} is not an option; options are {', '.join(f'{n}=…' for n in _OPTIONS)}")
+        if key in given:
+            raise ValueError(f"{key} is given twice")
+        given[key] = _OPTIONS[key](text)
+    return Entry(name=name, digest=digest, **given)  # type: ignore[arg-type]  # each has the type of its parser
+
+
+def parse(text: str) -> Parsed:
+    """Parse the content of a tokens file. A wrong line has no effect on the others."""
+    entries: dict[str, Entry] = {}
+    problems: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not (words := _words(line)):
+            continue
+        try:
+            entry = _read(words, entries.values())
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+        else:
+            entries[entry.name] = entry
+    return Parsed(entries=tuple(entries.values()), problems=tuple(problems))
+
+
+def read(path: Path) -> Parsed:
+    """Read a tokens file.
+
+    Raises:
+        SetupError: it cannot be read, is not a text, or other users can change it.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise _wrong(
+            path, f"cannot be read: {error.strerror or error}", "Create it with journey-mcp token new."
+        ) from error
+    if os.name != "nt" and status.st_mode & _CHANGEABLE_BY_OTHERS:
+        raise _wrong(path, "can be changed by other users of this machine", "Make it yours alone: chmod 600.")
+    if len(content) > _MAX_BYTES:
+        raise _wrong(path, f"is larger than {_MAX_BYTES:,} bytes", "Name a file of tokens, one in each line.")
+    try:
+        return parse(content.decode())
+    except UnicodeDecodeError as error:
+        raise _wrong(path, "is not a text in UTF-8", "Name a file of tokens, one in each line.") from error
+
+
+def append(path: Path, entry: Entry) -> None:
+    """Add a token to the file, which is created for its owner only.
+
+    Raises:
+        SetupError: the file cannot be read or written.
+        InvalidArguments: it has a token of this name.
+    """
+    content = ""
+    if path.exists():
+        if any(other.name == entry.name for other in read(path).entries):
+            raise InvalidArguments(
+                f"There is a token {entry.name} already.",
+                next_step=f"Choose another name, or revoke it first: journey-mcp token revoke {entry.name}",
+            )
+        content = path.read_text(encoding="utf-8")
+    separator = "" if not content or content.endswith("\n") else "\n"
+    with _errors_of_writing(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # not a new file in its place: it keeps its owner, and a container may have only this file
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(f"{separator}{entry}\n")
+
+
+def remove(path: Path, name: str) -> None:
+    """Remove the token of this name from the file; other lines stay as they are.
+
+    Raises:
+        SetupError: the file cannot be read or written.
+        InvalidArguments: it has no such token.
+    """
+    known = [entry.name for entry in read(path).entries]
+    if name not in known:
+        raise InvalidArguments(
+            f"There is no token {name[:80]!r}; tokens are {', '.join(known) or 'none'}.",
+            next_step="Name one of them; `journey-mcp token list` shows them.",
+        )
+    lines = path.read_text(encoding="utf-8").split("\n")
+    with _errors_of_writing(path):
+        _replace(path, "\n".join(line for line in lines if _words(line)[:1] != [name]))
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the file in one step, with its mode and its owner: a reader has the old or the new one."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    status = path.stat()
+    try:
+        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            if os.name != "nt":
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_of_writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _wrong(
+            path, f"cannot be written: {error.strerror or error}", "Choose a file that you can write to."
+        ) from error
+
+
+class TokensFile:
+    """The tokens of a file, read again when it changes."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Read the file.
+
+        Raises:
+            SetupError: as `read`.
+        """
+        self._path = path
+        self._clock = clock
+        self._version = self._stat()
+        self._entries: Mapping[str, Entry] | None = _by_digest(read(path))
+
+    def identify(self, token: str) -> Identity:
+        """Return whose token this is.
+
+        Raises:
+            InvalidToken: it is nobody's, or has expired.
+            CannotVerify: the file cannot be read now.
+        """
+        self._reload()
+        if self._entries is None:
+            raise CannotVerify("The tokens of this server cannot be read now.", retry_after_s=_RETRY_AFTER_S)
+        digest = digest_of(token)
+        entry = self._entries.get(digest)
+        if entry is None or not hmac.compare_digest(entry.digest, digest):
+            raise InvalidToken("The token is unknown or revoked.")
+        if entry.is_expired(self._clock.now()):
+            raise InvalidToken("The token has expired.")
+        return entry.identity
+
+    def _reload(self) -> None:
+        version = self._stat()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._entries = _by_digest(read(self._path))
+        except SetupError as error:
+            self._entries = None
+            _log.error("no token is accepted: %s", error)
+        else:
+            _log.info("the tokens were read again: %d", len(self._entries))
+
+    def _stat(self) -> tuple[float, ...]:
+        """Return what changes with the file; nothing if there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size, found.st_mode
+
+
+def _by_digest(parsed: Parsed) -> dict[str, Entry]:
+    for problem in parsed.problems:
+        _log.warning("the tokens file has a wrong line, which is skipped: %s", problem)
+    return {entry.digest: entry for entry in parsed.entries}
+
+
+def _words(line: str) -> list[str]:
+    return line.partition("#")[0].split()
+
+
+def _read(words: Sequence[str], earlier: Iterable[Entry]) -> Entry:
+    name, digest, *options = words if len(words) > 1 else (words[0], "")
+    match = _DIGEST.fullmatch(digest)
+    if match is None:
+        raise ValueError("the second word must be sha256: and 64 hexadecimal digits in lower case")
+    entry = make_entry(name, match[1], options)
+    if any(other.name == name or other.digest == entry.digest for other in earlier):
+        raise ValueError(f"an earlier line has the name {name} or the same token")
+    return entry
+
+
+def _scopes(text: str) -> frozenset[Scope]:
+    named = [scope.strip() for scope in text.split(",")]
+    if unknown := [scope for scope in named if scope not in get_args(Scope)]:
+        raise ValueError(f"scopes={unknown[0][:80]!r} is not a scope; scopes are {', '.join(SCOPES)}")
+    return frozenset(scope for scope in SCOPES if scope in named)
+
+
+def _expires(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"expires={text[:80]!r} is not a date such as 2027-01-31") from error
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    if not names:
+        raise ValueError("providers= names no provider")
+    return names
+
+
+def _count(name: str) -> Callable[[str], int]:
+    def parse_count(text: str) -> int:
+        if not _COUNT.fullmatch(text):
+            raise ValueError(f"{name}={text[:80]!r} is not a number from 1 to 999999")
+        return int(text)
+
+    return parse_count
+
+
+_OPTIONS: Mapping[str, Callable[[str], object]] = {
+    "budget": parse_limits,
+    "providers": _names,
+    "expires": _expires,
+    "scopes": _scopes,
+    "calls_per_minute": _count("calls_per_minute"),
+    "running": _count("running"),
+}
+
+
+def _wrong(path: Path, fault: str, next_step: str) -> SetupError:
+    return SetupError(f"JOURNEY_MCP_TOKENS_FILE: {path} {fault}.", next_step=next_step)
