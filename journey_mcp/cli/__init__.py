@@ -30,6 +30,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 _command = partial(app.command, cls=Command)
+_tokens = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(_tokens, name="token", help="Make, list and revoke the bearer tokens for HTTP.")
+_token_command = partial(_tokens.command, cls=Command)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
@@ -336,6 +339,54 @@ def specs(
 
     with console.errors_reported(as_json=False):
         serving.specs(form)
+
+
+@_token_command("new")
+def token_new(
+    *,
+    name: Annotated[str, typer.Argument(help="Whose token it is; tasks and budgets belong to this name.")],
+    budget: Annotated[
+        str | None, typer.Option(help="Spending limits, as in JOURNEY_MCP_BUDGET.", metavar="LIMITS")
+    ] = None,
+    providers: Annotated[
+        str | None, typer.Option(help="The only providers to use, comma-separated.", metavar="NAMES")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="The last day on which it is valid (UTC): 2027-01-31.", metavar="DATE")
+    ] = None,
+    scopes: Annotated[
+        str | None,
+        typer.Option(
+            help="images:generate, images:read, admin, comma-separated; default: the first two.", metavar="SCOPES"
+        ),
+    ] = None,
+    calls_per_minute: Annotated[str | None, typer.Option(help="Most calls in a minute.", metavar="N")] = None,
+    running: Annotated[str | None, typer.Option(help="Most tasks that run at once.", metavar="N")] = None,
+) -> None:
+    """Make a token and print it, once."""
+    given = {option: value for option, value in locals().items() if option != "name" and value is not None}
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli import tokens
+
+        tokens.new(name, given)
+
+
+@_token_command("list")
+def token_list(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the tokens, with what they may do."""
+    with console.errors_reported(as_json=as_json):
+        from journey_mcp.cli import tokens
+
+        tokens.listed(as_json=as_json)
+
+
+@_token_command("revoke")
+def token_revoke(*, name: Annotated[str, typer.Argument(help="Whose token ends.")]) -> None:
+    """Remove a token: servers reject it at once."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli import tokens
+
+        tokens.revoke(name)
 
 
 def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[str, Any]) -> None:

@@ -24,7 +24,16 @@ from journey_mcp.registry import load
 from journey_mcp.sandbox import Running
 from journey_mcp.store import open_store
 
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [
+    *([command.name or command.callback.__name__] for command in app.registered_commands if command.callback),
+    *(
+        [str(group.name), str(command.name)]
+        for group in app.registered_groups
+        if group.typer_instance
+        for command in group.typer_instance.registered_commands
+    ),
+]
+"""The words of each command."""
 OPENING = "<!-- help: generated; UPDATE_DOCS=1 rewrites it -->\n"
 CLOSING = "<!-- /help -->\n"
 
@@ -477,7 +486,7 @@ async def _help(journey: CommandLine) -> str:
         return await journey.given(COLUMNS="100", TERM="dumb", NO_COLOR="1").run(*names, "--help")
 
     parts = [f"```text\n{(await of()).out.strip()}\n```\n"]
-    parts += [f"### {name}\n\n```text\n{(await of(name)).out.strip()}\n```\n" for name in COMMANDS]
+    parts += [f"### {' '.join(words)}\n\n```text\n{(await of(*words)).out.strip()}\n```\n" for words in COMMANDS]
     return "\n".join(parts).replace("Usage: root", "Usage: journey-mcp")
 
 
