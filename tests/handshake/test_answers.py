@@ -276,6 +276,8 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_SERVER_URL": "https://mcp.test",
     "JOURNEY_MCP_ALLOWED_ORIGINS": "https://app.test",
     "JOURNEY_MCP_TRUST_PROXY": "on",
+    "JOURNEY_MCP_RUNNING_TASKS": "9",
+    "JOURNEY_MCP_LOG_FORMAT": "json",
     "JOURNEY_MCP_TOKENS_FILE": "(a file)",
     "JOURNEY_MCP_OAUTH_ISSUER": "https://login.test",
     "JOURNEY_MCP_OAUTH_AUDIENCE": "https://mcp.test/mcp",
