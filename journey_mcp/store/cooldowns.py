@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 import sqlalchemy as sa
 
 from journey_mcp.core.errors import StoreUnavailable
-from journey_mcp.store.database import Conflict, Database
+from journey_mcp.store.connection import Conflict
+from journey_mcp.store.database import Database
 from journey_mcp.store.schema import cooldowns
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from journey_mcp.core.copies import CopyRecord
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
-from journey_mcp.store.database import Conflict, Database
+from journey_mcp.store.connection import Conflict
+from journey_mcp.store.database import Database
 from journey_mcp.store.schema import copies, tasks
 
 Records = Mapping[int, CopyRecord]

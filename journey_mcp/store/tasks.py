@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from journey_mcp.core.images import mentioned_ids
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.tasks import DuplicatePolicy, Task
-from journey_mcp.store.database import Conflict, Database
+from journey_mcp.store.connection import Conflict
+from journey_mcp.store.database import Database
 from journey_mcp.store.deduplication import NO_DUPLICATE
 from journey_mcp.store.prepared import Prepared
 from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row

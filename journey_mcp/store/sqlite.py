@@ -1,0 +1,178 @@
+"""SQLite: the file, its identity, and how its errors are read."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
+from journey_mcp.store.address import file_of, without_password
+from journey_mcp.store.connection import cause
+from journey_mcp.store.migrations import identity_of, migrate
+
+_LOCK_WAIT_S = 10.0
+"""How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
+
+_LONGEST_LOCK_WAIT_S = 3600.0
+
+ELSEWHERE = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
+
+_REPLACE = (
+    "Put a copy of it in its place, or move it away together with the files -wal and -shm beside it: "
+    "then a new one is created. Or set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to another place."
+)
+
+_FOUND_IN = "journey_mcp.found_in"
+"""The key of a connection's info: the state of the file at the last check of the identity, which is slower than a
+small write."""
+
+
+class Sqlite:
+    """The file and the identity of the database that was opened first: every connection must be to this one.
+
+    No process ever reads what is written into a deleted file, and an emptied or replaced one knows neither the running
+    tasks nor what was spent. This process creates nothing in its place.
+    """
+
+    def __init__(self, url: URL, now: Callable[[], float]) -> None:
+        """Prepare, without opening anything.
+
+        Raises:
+            ValueError, SQLAlchemyError: the address is wrong.
+        """
+        self.lock_wait_s = float(str(url.query.get("timeout", _LOCK_WAIT_S)))
+        if not 0 <= self.lock_wait_s <= _LONGEST_LOCK_WAIT_S:
+            raise ValueError(f"timeout={self.lock_wait_s:g} must be 0 to {_LONGEST_LOCK_WAIT_S:g} seconds")
+        self.engine = _new_engine(url.update_query_dict({"timeout": f"{self.lock_wait_s:g}"}))
+        self._now = now
+        self._address = without_password(url)
+        self._file = file_of(url)
+        self._inode: tuple[int, int] | None = None
+        self._identity: str | None = None
+
+    def prepare(self) -> None:
+        """Create the file, readable by its owner only, if this process has not seen it yet."""
+        if self._file is not None and self._inode is None:
+            _make_private_file(self._file)
+            self._inode = _inode_of(self._stat())
+        self._check_file()
+
+    def enter(self, connection: sa.Connection) -> None:
+        """Set up a new connection; the first one creates or migrates the tables."""
+        if self._identity is None:
+            # it lasts for all connections of all processes; it changes the file, so no other file may get it
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            migrate(connection, self._now())
+            self._identity = identity_of(connection)
+        self.check(connection)
+
+    def check(self, connection: sa.Connection) -> None:
+        """Verify that the database was not deleted, emptied or replaced.
+
+        Raises:
+            StoreUnavailable: names the database.
+        """
+        state = self._state(connection, self._check_file())
+        if state == connection.info.get(_FOUND_IN):
+            return
+        try:
+            # SQLite's cached pages say nothing about a file that another program has overwritten
+            connection.exec_driver_sql("PRAGMA shrink_memory")
+            found = identity_of(connection)
+        except SQLAlchemyError as error:
+            if not _is_unreadable(error):
+                raise
+            raise self._replaced(f" ({cause(error)})") from error
+        if found != self._identity:
+            raise self._replaced()
+        connection.info[_FOUND_IN] = state
+
+    def is_transient(self, error: Exception) -> bool:
+        """Return whether SQLite finds the database locked, or the disk full."""
+        code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+        return code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
+
+    def cannot_be_opened(self, error: Exception) -> JourneyError:
+        """Return the error for a database that cannot be opened."""
+        problem = f"The database {self._address} cannot be opened: {cause(error)}."
+        if self.is_transient(error):
+            return StoreUnavailable(problem)
+        return SetupError(problem, next_step=_REPLACE if _is_unreadable(error) else ELSEWHERE)
+
+    def _state(self, connection: sa.Connection, file: os.stat_result | None) -> object:
+        """Return a value that changes with every commit of another connection and every other change of the file.
+
+        Where that cannot be seen, it equals no other value.
+        """
+        if file is None:
+            return object()
+        try:
+            driver: Any = connection.connection.driver_connection
+            (others_commits,) = driver.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return object()
+        return file.st_size, file.st_mtime_ns, file.st_ctime_ns, others_commits
+
+    def _check_file(self) -> os.stat_result | None:
+        file = self._stat()
+        if _inode_of(file) != self._inode:
+            raise self._replaced()
+        return file
+
+    def _replaced(self, why: str = "") -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The task database {self._file or self._address} was deleted or replaced{why} while the server runs.",
+            next_step="Ask the person to put it back, or to restart the server, which then uses the file there.",
+        )
+
+    def _stat(self) -> os.stat_result | None:
+        try:
+            return self._file.stat() if self._file is not None else None
+        except OSError:
+            return None
+
+
+def _new_engine(url: URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        hide_parameters=True,  # prompts are private: logs must not have them
+        execution_options={"preserve_rowcount": True},  # also of an INSERT
+        poolclass=sa.NullPool,  # the store keeps its connection itself
+    )
+    sa.event.listen(engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # a task that a client knows survives a power failure, not only a killed process
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _inode_of(file: os.stat_result | None) -> tuple[int, int] | None:
+    return (file.st_dev, file.st_ino) if file else None
+
+
+def _make_private_file(file: Path) -> None:
+    try:
+        # prompts are private: only the person who runs the server may read them
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT, 0o600))
+    except OSError as error:
+        raise SetupError(
+            f"The database {file} cannot be created: {error.strerror}.",
+            next_step=ELSEWHERE,
+        ) from error
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Return whether SQLite finds no database in the file, or a broken one; not for a lock, or an unreachable one."""
+    return type(error) is sa.exc.DatabaseError
