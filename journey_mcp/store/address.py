@@ -1,9 +1,24 @@
 """Database URLs."""
 
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+_FORMER = {
+    # as it was written when the driver was an asynchronous one
+    "sqlite+aiosqlite": "sqlite",
+    # as many hosting services write it
+    "postgres": "postgresql",
+}
+_SECRET_OPTIONS = ("password", "sslpassword")
+_SEVERAL_HOSTS = re.compile(
+    r"(?P<start>[a-z0-9+]+://(?:[^/?#]*@)?)(?P<hosts>[^/?#@]*,[^/?#@]*)(?P<rest>(?:[/?].*)?)", re.DOTALL
+)
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.%]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d+))?")
+_PORT = "5432"
 
 
 def parse(url: str) -> URL:
@@ -12,9 +27,21 @@ def parse(url: str) -> URL:
     Raises:
         ArgumentError, ValueError: it is not one; the latter for a port that is not a number.
     """
-    parsed = make_url(url)
-    # as it was written when the driver was an asynchronous one
-    return parsed.set(drivername="sqlite") if parsed.drivername == "sqlite+aiosqlite" else parsed
+    parsed = make_url(_with_host_options(url))
+    return parsed.set(drivername=_FORMER.get(parsed.drivername, parsed.drivername))
+
+
+def _with_host_options(url: str) -> str:
+    """Return a URL with several hosts, as PostgreSQL's tools take it, in the form that SQLAlchemy takes."""
+    if (match := _SEVERAL_HOSTS.fullmatch(url)) is None:
+        return url
+    path, mark, query = match["rest"].partition("?")
+    pairs = [_HOST.fullmatch(host) for host in match["hosts"].split(",")]
+    if None in pairs:
+        return url  # SQLAlchemy says what is wrong
+    hosts = ",".join(pair["v6"] or pair["name"] for pair in pairs if pair)
+    ports = ",".join(pair["port"] or _PORT for pair in pairs if pair)
+    return f"{match['start']}{path or '/'}?host={quote(hosts)}&port={quote(ports)}{'&' if mark else ''}{query}"
 
 
 def file_of(url: URL) -> Path | None:
@@ -25,7 +52,8 @@ def file_of(url: URL) -> Path | None:
 
 def without_password(url: URL) -> str:
     """Return the URL as it may be shown."""
-    return url.render_as_string(hide_password=True)
+    secret = {name: "***" for name in _SECRET_OPTIONS if name in url.query}
+    return url.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def exists(url: str) -> bool:

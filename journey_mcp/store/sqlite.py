@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class Sqlite:
     tasks nor what was spent. This process creates nothing in its place.
     """
 
+    next_step: str | None = None
+
     def __init__(self, url: URL, now: Callable[[], float]) -> None:
         """Prepare, without opening anything.
 
@@ -71,15 +74,15 @@ class Sqlite:
             self._identity = identity_of(connection)
         self.check(connection)
 
-    def check(self, connection: sa.Connection) -> None:
-        """Verify that the database was not deleted, emptied or replaced.
+    def check(self, connection: sa.Connection) -> bool:
+        """Verify that the database was not deleted, emptied or replaced; return True.
 
         Raises:
             StoreUnavailable: names the database.
         """
         state = self._state(connection, self._check_file())
         if state == connection.info.get(_FOUND_IN):
-            return
+            return True
         try:
             # SQLite's cached pages say nothing about a file that another program has overwritten
             connection.exec_driver_sql("PRAGMA shrink_memory")
@@ -91,11 +94,20 @@ class Sqlite:
         if found != self._identity:
             raise self._replaced()
         connection.info[_FOUND_IN] = state
+        return True
+
+    def exclusive(self, _connection: sa.Connection, _locks: Collection[str]) -> AbstractContextManager[None]:
+        """Do nothing: SQLite has one writer, and a statement sees all that was written before it."""
+        return nullcontext()
 
     def is_transient(self, error: Exception) -> bool:
         """Return whether SQLite finds the database locked, or the disk full."""
         code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
         return code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
+
+    def may_have_executed(self, _error: Exception) -> bool:
+        """Return False: there is no connection that can be lost."""
+        return False
 
     def cannot_be_opened(self, error: Exception) -> JourneyError:
         """Return the error for a database that cannot be opened."""

