@@ -15,6 +15,7 @@ from journey_mcp.core.errors import SetupError, StoreUnavailable
 from journey_mcp.core.text import searchable
 from journey_mcp.core.urls import webhook_host
 from journey_mcp.core.worker_id import described, is_alive
+from journey_mcp.store.advisory_locks import lock_statements
 from journey_mcp.store.schema import identity, schema_versions
 
 
@@ -286,6 +287,29 @@ def m015_refinements(connection: sa.Connection) -> None:
     )
 
 
+def m016_text_and_workers(connection: sa.Connection) -> None:
+    """Add when processes were last seen; on PostgreSQL, take texts of any length, and index what limits add up.
+
+    SQLite has never enforced a length. A provider's id must not be too long to be stored after it was paid for.
+    """
+    connection.exec_driver_sql("CREATE TABLE workers (id TEXT NOT NULL PRIMARY KEY, seen_at DOUBLE PRECISION NOT NULL)")
+    if connection.dialect.name == "sqlite":
+        return
+    for table, columns in (
+        ("tasks", "id principal provider base_url status submission prediction_id lease_worker model cost_unit"),
+        ("tasks", "cost_source deduplication_key duplicate_policy queue_state parent"),
+        ("cooldowns", "provider base_url"),
+        ("uploads", "id principal file_name mime_type"),
+        ("copies", "task_id worker"),
+        ("identity", "id"),
+    ):
+        changes = ", ".join(f"ALTER COLUMN {column} TYPE TEXT" for column in columns.split())
+        connection.exec_driver_sql(f"ALTER TABLE {table} {changes}")
+    connection.exec_driver_sql(
+        "CREATE INDEX tasks_charged ON tasks (provider, created_at) INCLUDE (micro_credits, micro_usd)"
+    )
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_cooldowns,
@@ -302,11 +326,21 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m013_search,
     m014_images,
     m015_refinements,
+    m016_text_and_workers,
 )
 
 
 _BREAKING = 12
 """The newest step after which older servers cannot use the database any more."""
+
+
+_BEGIN = "BEGIN IMMEDIATE"
+_BEGIN_ON_POSTGRESQL = (
+    # others may migrate a large database, but they wait briefly for the tables, so that their users wait briefly too
+    f"BEGIN; SET LOCAL lock_timeout = '60s'; {lock_statements(['migration'])}; "
+    "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0"
+)
 
 
 def migrate(connection: sa.Connection, now: float) -> None:
@@ -320,7 +354,7 @@ def migrate(connection: sa.Connection, now: float) -> None:
         return  # without asking for the write lock, which another process may hold for long
     # The connection commits every statement by itself; this transaction takes the write lock at once, so that of two
     # processes one migrates and the other then finds the work done.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
+    connection.exec_driver_sql(_BEGIN if connection.dialect.name == "sqlite" else _BEGIN_ON_POSTGRESQL)
     try:
         _step_up(connection, now)
     except BaseException:
