@@ -12,6 +12,7 @@ from journey_mcp.store.address import parse
 from journey_mcp.store.connection import Backend, Connection, Connections, Pool, cause
 from journey_mcp.store.postgresql import Postgresql
 from journey_mcp.store.sqlite import ELSEWHERE, Sqlite
+from journey_mcp.store.times import Timeline
 
 _WRITERS, _READERS = 4, 2
 """How many connections a process has to PostgreSQL: a commit costs a round trip, and several share one."""
@@ -20,10 +21,15 @@ _WRITERS, _READERS = 4, 2
 class Database:
     """The connections to one database."""
 
-    def __init__(self, backend: Backend, writer: Connections, reader: Connections) -> None:
+    def __init__(
+        self, backend: Backend, writer: Connections, reader: Connections, timeline: Timeline, *, has_locks: bool
+    ) -> None:
         self.backend = backend
+        self.timeline = timeline
         self.writer = writer
         self.reader = reader
+        self.has_locks = has_locks
+        """Whether `exclusively` waits for other processes; else there is one writer, and any statement does."""
 
     async def open(self) -> None:
         """Connect now.
@@ -82,13 +88,13 @@ def _new_database(url: str, now: Callable[[], float]) -> Database:
 def _on_sqlite(address: URL, now: Callable[[], float]) -> Database:
     backend = Sqlite(address, now)
     # two: finished tasks are read while another process holds the database's write lock
-    return Database(backend, Connection(backend), Connection(backend))
+    return Database(backend, Connection(backend), Connection(backend), Timeline(), has_locks=False)
 
 
 def _on_postgresql(address: URL, now: Callable[[], float]) -> Database:
     backend = Postgresql(address, now)
     writers, readers = ([Connection(backend) for _ in range(count)] for count in (_WRITERS, _READERS))
-    return Database(backend, Pool(writers), Pool(readers, repeats=True))
+    return Database(backend, Pool(writers), Pool(readers, repeats=True), Timeline(now), has_locks=True)
 
 
 _KINDS = {

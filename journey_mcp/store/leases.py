@@ -1,6 +1,7 @@
 """Leases: which worker writes an unfinished task, and until when it has to renew."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -8,6 +9,7 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.store.database import Database
 from journey_mcp.store.rows import READ, readable
 from journey_mcp.store.schema import tasks
+from journey_mcp.store.times import compared, read, stored, time_named
 
 
 class Leases:
@@ -15,6 +17,7 @@ class Leases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._timeline = database.timeline
 
     async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
         """Return the unfinished tasks whose lease has expired, each with the id of the worker that held it.
@@ -28,44 +31,47 @@ class Leases:
                 for name, url in addresses
             ),
         )
-        query = sa.select(*READ, tasks.c.lease_worker).where(_UNFINISHED, tasks.c.lease_until <= now, at_addresses)
-        rows = await self._database.reader.rows(query)
+        query = sa.select(*READ, tasks.c.lease_worker).where(_UNFINISHED, _HAS_EXPIRED, at_addresses)
+        rows = await self._database.reader.rows(query, {"now": self._timeline.to_store(now)})
         return [(task, row["lease_worker"]) for row in rows if (task := readable(row))]
 
     async def next_expiry(self, *, after: float, except_worker: str) -> float | None:
         """Return when the next lease of another worker expires after that time; `None` if there is none."""
-        (row,) = await self._database.reader.rows(_NEXT_EXPIRY, {"after": after, "worker": except_worker})
-        expires_at: float | None = row["expires_at"]
-        return expires_at
+        (row,) = await self._database.reader.rows(
+            _NEXT_EXPIRY, {"after": self._timeline.to_store(after), "worker": except_worker}
+        )
+        return None if row["expires_at"] is None else self._timeline.from_store(row["expires_at"])
 
     async def acquire(self, ids: Sequence[str], *, worker_id: str, lease_until: float, now: float) -> list[Task]:
-        """Acquire those of these tasks that are unfinished and whose lease has expired; return them."""
-        return await self._taken_over(worker_id, lease_until, tasks.c.id.in_(ids), tasks.c.lease_until <= now)
+        """Acquire those of these tasks that are unfinished and whose lease has expired; return them.
+
+        A task that another process changes in this moment is left to it.
+        """
+        expired = sa.select(tasks.c.id).where(tasks.c.id.in_(ids), _UNFINISHED, _HAS_EXPIRED)
+        free = expired.with_for_update(skip_locked=True).cte("free")
+        values = self._lease(worker_id, lease_until) | {"now": self._timeline.to_store(now)}
+        return await self._acquired(_LEASED.where(tasks.c.id == free.c.id), values)
 
     async def take_over(self, task_id: str, *, worker_id: str, lease_until: float) -> Task | None:
         """Acquire an unfinished task, whichever worker holds it; `None` when there is none."""
-        return next(iter(await self._taken_over(worker_id, lease_until, tasks.c.id == task_id)), None)
+        values = self._lease(worker_id, lease_until) | {"task": task_id}
+        return next(iter(await self._acquired(_TAKE_OVER, values)), None)
 
     async def take_over_unsent(self, task_id: str, *, worker_id: str, lease_until: float) -> Task | None:
         """Acquire a task whose request has not left, whichever worker holds it.
 
         `None` when there is none: then nothing changes.
         """
-        is_unsent = tasks.c.submission == Submission.PREPARED.value
-        return next(iter(await self._taken_over(worker_id, lease_until, tasks.c.id == task_id, is_unsent)), None)
+        values = self._lease(worker_id, lease_until) | {"task": task_id}
+        return next(iter(await self._acquired(_TAKE_OVER_UNSENT, values)), None)
 
     async def renew(self, ids: Sequence[str], *, worker_id: str, lease_until: float) -> set[str]:
         """Renew these leases; return the ids of those that `worker_id` holds."""
         kept: set[str] = set()
         for start in range(0, len(ids), _BATCH):
             batch = _padded(ids[start : start + _BATCH])
-            statement = (
-                sa.update(tasks)
-                .where(tasks.c.id.in_(batch), tasks.c.lease_worker == worker_id, tasks.c.final.is_(False))
-                .values(lease_until=lease_until)
-                .returning(tasks.c.id)
-            )
-            kept.update(row["id"] for row in await self._database.writer.rows(statement))
+            values = self._lease(worker_id, lease_until) | {"ids": batch}
+            kept.update(row["id"] for row in await self._database.writer.rows(_RENEW, values))
         return kept
 
     async def held(self, ids: Sequence[str], *, worker_id: str) -> set[str]:
@@ -78,15 +84,11 @@ class Leases:
         of_worker = sa.and_(tasks.c.lease_worker == worker_id, tasks.c.final.is_(False))
         await self._database.writer.count(sa.update(tasks).where(of_worker).values(lease_until=0.0))
 
-    async def _taken_over(self, worker_id: str, lease_until: float, *which: sa.ColumnElement[bool]) -> list[Task]:
-        """Acquire the unfinished tasks of which all this holds."""
-        statement = (
-            sa.update(tasks)
-            .where(tasks.c.final.is_(False), *which)
-            .values(lease_worker=worker_id, lease_until=lease_until)
-            .returning(*READ)
-        )
-        return [task for row in await self._database.writer.rows(statement) if (task := readable(row))]
+    def _lease(self, worker_id: str, lease_until: float) -> dict[str, Any]:
+        return {"worker": worker_id, "until": self._timeline.to_store(lease_until)}
+
+    async def _acquired(self, statement: sa.Executable, values: Mapping[str, Any]) -> list[Task]:
+        return [task for row in await self._database.writer.rows(statement, values) if (task := readable(row))]
 
 
 def _padded(ids: Sequence[str]) -> list[str]:
@@ -101,9 +103,29 @@ _BATCH = 512
 """How many tasks one statement names."""
 _UNFINISHED = sa.text("NOT final")
 """In the words of the index of unfinished tasks: neither SQLite nor PostgreSQL recognizes it in others."""
-_NEXT_EXPIRY = sa.select(sa.func.min(tasks.c.lease_until).label("expires_at")).where(
+_HAS_EXPIRED = tasks.c.lease_until <= compared(time_named("now"))
+_UNTIL = stored(time_named("until"))
+_LEASED = (
+    sa.update(tasks)
+    .where(tasks.c.final.is_(False))
+    .values(lease_worker=sa.bindparam("worker"), lease_until=_UNTIL)
+    .returning(*READ)
+)
+_TAKE_OVER = _LEASED.where(tasks.c.id == sa.bindparam("task"))
+_TAKE_OVER_UNSENT = _TAKE_OVER.where(tasks.c.submission == Submission.PREPARED.value)
+_RENEW = (
+    sa.update(tasks)
+    .where(
+        tasks.c.id.in_(sa.bindparam("ids", expanding=True)),
+        tasks.c.lease_worker == sa.bindparam("worker"),
+        tasks.c.final.is_(False),
+    )
+    .values(lease_until=_UNTIL)
+    .returning(tasks.c.id)
+)
+_NEXT_EXPIRY = sa.select(read(sa.func.min(tasks.c.lease_until)).label("expires_at")).where(
     _UNFINISHED,
-    tasks.c.lease_until > sa.bindparam("after", type_=sa.Float),
+    tasks.c.lease_until > compared(time_named("after")),
     tasks.c.lease_worker != sa.bindparam("worker"),
 )
 _HELD = sa.select(tasks.c.id).where(

@@ -10,6 +10,7 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.store.database import Database
 from journey_mcp.store.rows import READ, readable
 from journey_mcp.store.schema import tasks
+from journey_mcp.store.times import compared, read, stored, time_named
 
 
 class Outbox:
@@ -32,26 +33,33 @@ class Outbox:
         Those that are due the longest, at most `per_host` for each host, and none at `except_hosts`. No other process
         gets them before `again_at`.
         """
+        timeline = self._database.timeline
+        values = {"now": timeline.to_store(now), "again_at": timeline.to_store(again_at)}
         rank = sa.func.row_number().over(partition_by=tasks.c.outbox_host, order_by=(tasks.c.outbox_due, tasks.c.id))
-        ranked = sa.select(tasks.c.id, tasks.c.outbox_due, rank.label("rank")).where(
-            tasks.c.outbox_due <= now, *_ended(except_hosts)
-        )
+        ranked = sa.select(tasks.c.id, tasks.c.outbox_due, rank.label("rank")).where(_IS_DUE, *_ended(except_hosts))
         found = ranked.subquery()
         ids = sa.select(found.c.id).where(found.c.rank <= (per_host or limit)).order_by(found.c.outbox_due, found.c.id)
+        # what another process takes in this moment is left to it; the ranks cannot be locked, so they are read first
+        free = (
+            sa.select(tasks.c.id)
+            .where(tasks.c.id.in_(ids.limit(limit)), _IS_DUE)
+            .with_for_update(skip_locked=True)
+            .cte("free")
+        )
         statement = (
             sa.update(tasks)
-            .where(tasks.c.id.in_(ids.limit(limit)), tasks.c.outbox_due <= now)
-            .values(outbox_due=again_at)
+            .where(tasks.c.id == free.c.id)
+            .values(outbox_due=stored(time_named("again_at")))
             .returning(*READ, tasks.c.outbox_tries)
         )
-        rows = await self._database.writer.rows(statement)
+        rows = await self._database.writer.rows(statement, values)
         return [(task, row["outbox_tries"]) for row in rows if (task := readable(row))]
 
     async def next_due(self, *, except_hosts: Collection[str] = ()) -> float:
         """Return the earliest time at which an ended task's webhook is due at another host; `inf` for never."""
-        query = sa.select(sa.func.min(tasks.c.outbox_due).label("due")).where(*_ended(except_hosts))
+        query = sa.select(read(sa.func.min(tasks.c.outbox_due)).label("due")).where(*_ended(except_hosts))
         (row,) = await self._database.reader.rows(query.where(tasks.c.outbox_due.is_not(None)))
-        return math.inf if row["due"] is None else float(row["due"])
+        return math.inf if row["due"] is None else self._database.timeline.from_store(row["due"])
 
     async def delivered(self, task_id: str) -> None:
         """Record that the webhook took the result: the client has received it."""
@@ -67,9 +75,14 @@ class Outbox:
     async def failed(self, task_id: str, again_at: float | None) -> None:
         """Record that the webhook did not take the result; `None` ends the attempts."""
         tried = sa.update(tasks).where(tasks.c.id == task_id)
-        await self._database.writer.count(tried.values(outbox_due=again_at, outbox_tries=tasks.c.outbox_tries + 1))
+        values = {"again_at": None if again_at is None else self._database.timeline.to_store(again_at)}
+        again = tried.values(outbox_due=stored(time_named("again_at")), outbox_tries=tasks.c.outbox_tries + 1)
+        await self._database.writer.count(again, values)
 
 
 def _ended(except_hosts: Collection[str]) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of an ended task whose webhook is at none of these hosts."""
     return [tasks.c.final.is_(True), *([tasks.c.outbox_host.not_in(except_hosts)] if except_hosts else [])]
+
+
+_IS_DUE = tasks.c.outbox_due <= compared(time_named("now"))

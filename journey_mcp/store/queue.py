@@ -1,9 +1,9 @@
 """Queues: which tasks wait for a slot at a provider, and which have one; one queue per account, for all processes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -11,6 +11,7 @@ from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.tasks import Submission
 from journey_mcp.store.database import Database
 from journey_mcp.store.schema import tasks
+from journey_mcp.store.times import compared, time_named
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +36,18 @@ class QueueTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._timeline = database.timeline
 
     async def waiting_elsewhere(
         self, *, provider: str, base_url: str, except_worker: str, now: float
     ) -> list[QueueEntry]:
         """Return the entries of other workers at this account."""
-        values = {"at_provider": provider, "at_base_url": base_url, "worker": except_worker, "now": now}
+        values = {
+            "at_provider": provider,
+            "at_base_url": base_url,
+            "worker": except_worker,
+            "now": self._timeline.to_store(now),
+        }
         rows = await self._database.reader.rows(_WAITING_ELSEWHERE, values)
         return [
             QueueEntry(
@@ -55,7 +62,7 @@ class QueueTable:
     async def positions(self, ids: Sequence[str], *, now: float) -> dict[str, int]:
         """Return the position of each of these that waits, from 1; nothing if the store cannot be read."""
         try:
-            rows = await self._database.reader.rows(_POSITIONS, {"ids": list(ids), "now": now})
+            rows = await self._database.reader.rows(_POSITIONS, {"ids": list(ids), "now": self._timeline.to_store(now)})
         except StoreUnavailable:
             _log.exception("positions in the queue cannot be read")
             return {}
@@ -77,8 +84,12 @@ class QueueTable:
         values = {"task": task_id}
         if limit is None:
             return await self._database.writer.count(_ACQUIRE, values) == 1
-        there = {"at_provider": provider, "at_base_url": base_url, "since": silent_since, "now": now, "limit": limit}
-        return await self._database.writer.count(_ACQUIRE_WITHIN, values | there) == 1
+        there = self._there(provider, base_url, silent_since, now)
+        # first without the lock, for which all that wait would wait one after another
+        if self._database.has_locks and await self._count(there | values) >= limit:
+            return False
+        locks = [f"queue:{provider}:{base_url}"]
+        return await self._database.writer.exclusively(locks, _ACQUIRE_WITHIN, there | values | {"limit": limit}) == 1
 
     async def leave(self, task_id: str) -> None:
         """Remove the task from the queue."""
@@ -86,9 +97,15 @@ class QueueTable:
 
     async def running(self, *, provider: str, base_url: str, silent_since: float, now: float) -> int:
         """Return how many tasks the provider may have, or is about to get."""
-        values = {"task": "", "at_provider": provider, "at_base_url": base_url, "since": silent_since, "now": now}
+        return await self._count({"task": "", **self._there(provider, base_url, silent_since, now)})
+
+    async def _count(self, values: Mapping[str, Any]) -> int:
         (row,) = await self._database.reader.rows(_RUNNING, values)
         return int(row["running"])
+
+    def _there(self, provider: str, base_url: str, silent_since: float, now: float) -> dict[str, Any]:
+        account = {"at_provider": provider, "at_base_url": base_url}
+        return {**account, "since": silent_since, "now": self._timeline.to_store(now)}
 
 
 _IS_WAITING = sa.text("queue_since IS NOT NULL AND NOT final")
@@ -101,7 +118,7 @@ _WAITING_ELSEWHERE = sa.select(
     _AT_ACCOUNT,
     tasks.c.submission == Submission.PREPARED.value,
     tasks.c.lease_worker != sa.bindparam("worker"),
-    tasks.c.lease_until > sa.bindparam("now"),
+    tasks.c.lease_until > compared(time_named("now")),
 )
 _ahead = tasks.alias("ahead")
 _POSITIONS = sa.select(
@@ -112,7 +129,7 @@ _POSITIONS = sa.select(
         _ahead.c.provider == tasks.c.provider,
         _ahead.c.base_url == tasks.c.base_url,
         _ahead.c.submission == Submission.PREPARED.value,
-        _ahead.c.lease_until > sa.bindparam("now"),
+        _ahead.c.lease_until > compared(time_named("now")),
         sa.tuple_(_ahead.c.queue_round, _ahead.c.queue_since, _ahead.c.id)
         < sa.tuple_(tasks.c.queue_round, tasks.c.queue_since, tasks.c.id),
     )
@@ -147,7 +164,7 @@ _RUNNING = (
             sa.and_(
                 _others.c.queue_state == "granted",
                 _others.c.submission == Submission.PREPARED.value,
-                _others.c.lease_until > sa.bindparam("now"),
+                _others.c.lease_until > compared(time_named("now")),
             ),
         ),
     )

@@ -90,6 +90,12 @@ def within(limit: Limit, task: Task) -> sa.ColumnElement[bool] | None:
     return None if counted is None else _spent(limit, task) + micro(counted) <= micro(limit.amount)
 
 
+def lock_of(limit: Limit, task: Task) -> str:
+    """Return the lock under which a limit is counted: all tasks that count together have the same."""
+    provider = task.provider if limit.is_per_provider else "*"
+    return f"budget:{provider}:{task.principal if limit.principal else '*'}"
+
+
 def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
     """Return what counts against a limit already, in millionths."""
     counted = tasks.c.micro_credits if limit.unit == "credits" else _micro_usd(limit.credit_prices)

@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from journey_mcp.core.images import mentioned_ids
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.tasks import DuplicatePolicy, Task
-from journey_mcp.store.connection import Conflict
+from journey_mcp.store.connection import Conflict, Interrupted
 from journey_mcp.store.database import Database
 from journey_mcp.store.deduplication import NO_DUPLICATE
 from journey_mcp.store.prepared import Prepared
 from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row
 from journey_mcp.store.schema import tasks
-from journey_mcp.store.spend import within
+from journey_mcp.store.spend import lock_of, within
+from journey_mcp.store.times import stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,17 +52,29 @@ class TaskTable:
         False, and nothing is stored, if it duplicates a call of the principal whose task can be joined or ended
         unconfirmed (it may have been paid) after `unconfirmed_since`, if its charges would exceed one of the limits, or
         if the principal has `max_unfinished` unfinished tasks. Checked and stored in one statement, so that no other
-        process comes between.
+        process comes between. Repeating it after an error, which does not say whether the task was stored, stores it
+        once.
         """
-        row = {**to_row(task), "lease_worker": worker_id, "lease_until": lease_until}
+        until = self._database.timeline.to_store(lease_until)
+        row = {**to_row(task), "lease_worker": worker_id, "lease_until": until}
         values = {"unconfirmed_since": unconfirmed_since, **{f"new_{name}": value for name, value in row.items()}}
-        room = [fits for limit in limits if (fits := within(limit, task)) is not None]
+        room = [(lock_of(limit, task), fits) for limit in limits if (fits := within(limit, task)) is not None]
         if max_unfinished is not None:
-            room.append(_UNFINISHED_OF.scalar_subquery() < max_unfinished)
+            room.append((f"unfinished:{task.principal}", _UNFINISHED_OF.scalar_subquery() < max_unfinished))
             values["of_principal"] = task.principal
-        statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
         try:
-            return await self._database.writer.count(statement, values) == 1
+            is_new = await self._insert(room, values)
+        except Interrupted:
+            is_new = await self._insert(room, values)
+        return is_new or await self._has(_IS_ADDED, {"task": task.id, "worker": worker_id})
+
+    async def _insert(self, room: Sequence[tuple[str, sa.ColumnElement[bool]]], values: Mapping[str, Any]) -> bool:
+        """Insert a row if there is room: conditions, each after the lock under which it is counted."""
+        try:
+            if not room:
+                return await self._database.writer.count(_ADD, values) == 1
+            statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*(fits for _, fits in room)))
+            return await self._database.writer.exclusively({lock for lock, _ in room}, statement, values) == 1
         except Conflict:
             return False  # another process stored a duplicate call in this moment
 
@@ -69,9 +82,15 @@ class TaskTable:
         """Store a change of a task. Durable on disk when this returns.
 
         False when `worker_id` does not hold its lease any more, or it is final already: then nothing was changed.
+        Repeating it after an error, which does not say whether the change was stored, stores it once.
         """
         values = {f"new_{name}": value for name, value in changing(task).items()}
-        return await self._database.writer.count(_SAVE, {"task": task.id, "worker": worker_id, **values}) == 1
+        values |= {"task": task.id, "worker": worker_id}
+        try:
+            is_saved = await self._database.writer.count(_SAVE, values) == 1
+        except Interrupted:
+            is_saved = await self._database.writer.count(_SAVE, values) == 1
+        return is_saved or await self._has(_IS_SAVED, values)
 
     async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
         """Return the principal's tasks among these ids."""
@@ -181,6 +200,9 @@ class TaskTable:
         paid = await self._database.writer.count(emptied)
         return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))
 
+    async def _has(self, query: sa.Executable, values: Mapping[str, Any]) -> bool:
+        return bool(await self._database.reader.rows(query, values))
+
     async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
         rows = await self._database.reader.rows(statement, values)
         return [task for row in rows if (task := readable(row))]
@@ -204,7 +226,10 @@ _SEARCHED = 1000
 """How many of a principal's tasks are searched for a text: milliseconds."""
 _FOUND = 100
 """How many of these are returned: a text as short as the name of a host is in all of them."""
-_NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW)).where(NO_DUPLICATE)
+_VALUES = {column: sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW}
+_NEW = sa.select(
+    *(stored(value) if column is tasks.c.lease_until else value for column, value in _VALUES.items())
+).where(NO_DUPLICATE)
 _NAMES = [column.name for column in NEW]
 _ADD = Prepared(sa.insert(tasks).from_select(_NAMES, _NEW))
 _GET = sa.select(*READ).where(
@@ -238,4 +263,9 @@ _SAVE = Prepared(
             else_=sa.bindparam("new_duplicate_policy", type_=sa.String),
         )
     )
+)
+_IS_OWN = sa.and_(tasks.c.id == sa.bindparam("task"), tasks.c.lease_worker == sa.bindparam("worker"))
+_IS_ADDED = sa.select(tasks.c.id).where(_IS_OWN)
+_IS_SAVED = _IS_ADDED.where(
+    *(tasks.c[name] == sa.bindparam(f"new_{name}") for name in ("updated_at", "status", "submission", "outcome"))
 )

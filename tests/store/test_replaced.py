@@ -218,7 +218,7 @@ async def test_a_database_that_no_other_process_has_changed_is_not_checked_again
     ):
         sa.event.listen(sa.Engine, "before_cursor_execute", note)
         try:
-            await store.tasks.add(TASK, worker_id="me", lease_until=200)
+            await store.tasks.add(replace(TASK, id="tsk_0"), worker_id="me", lease_until=200)
             await save_the_first(store)
             assert run == ["INSERT", "UPDATE"]
             await other.tasks.add(replace(TASK, id="tsk_other"), worker_id="other", lease_until=200)
