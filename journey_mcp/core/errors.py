@@ -149,6 +149,14 @@ class UnusableImage(InvalidRequest):
     code = "unusable_image"
 
 
+class ImageUnavailable(UnusableImage):
+    """An earlier image cannot be downloaded or shown at this moment."""
+
+    code = "image_unavailable"
+    retryable = True
+    next_step = "Call again, or open its URL."
+
+
 class FileNotAllowed(InvalidRequest):
     """A local file is outside the allowed folders, or the caller is not on this machine."""
 

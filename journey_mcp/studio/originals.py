@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import JourneyError, UnknownImage, UnusableImage
+from journey_mcp.core.errors import ImageUnavailable, JourneyError, UnknownImage, UnusableImage
 from journey_mcp.core.images import ImageId, OutputImage, UploadId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.text import cleaned
 from journey_mcp.media import formats, image_text
 from journey_mcp.media.image_text import WholeTask
-from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.address_policy import FetchError, TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
@@ -115,7 +115,7 @@ class Originals:
 
         Raises:
             UnknownImage: there is no file, and no link or a dead one.
-            UnusableImage: it cannot be downloaded now.
+            UnusableImage: it is too large; `ImageUnavailable` if it cannot be downloaded now.
         """
         if path := self._copies.path_of(str(original.id)):
             return path
@@ -135,9 +135,10 @@ class Originals:
         except FetchError as error:
             if task.provider == SANDBOX:
                 raise gone(original.id, task) from error
-            raise UnusableImage(
-                f"{original.id} cannot be downloaded: {error}.", next_step="Call again, or open its URL."
-            ) from error
+            reason = f"{original.id} cannot be downloaded: {error}."
+            if isinstance(error, TooLarge):
+                raise UnusableImage(reason, next_step="Open its URL instead.") from error
+            raise ImageUnavailable(reason) from error
         return fetched.content
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from journey_mcp.core.errors import JourneyError, TooManyImages, UnknownImage, UnusableImage
+from journey_mcp.core.errors import ImageUnavailable, JourneyError, TooManyImages, UnknownImage, UnusableImage
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, VIEW_SIZES, Layout, Seen, Unseen, View
 from journey_mcp.media import formats
@@ -44,7 +44,7 @@ class Views:
         The id of a task stands for all its images. An image that cannot be read is among the `unseen`, with the error.
 
         Raises:
-            UnusableImage: the sheet cannot be made.
+            ImageUnavailable: the sheet cannot be made.
         """
         found = await self._originals.find(ids, principal)
         originals = [one for one in found if not isinstance(one, NoOriginal)]
@@ -71,7 +71,7 @@ class Views:
 
         Raises:
             UnknownImage: there is no such image, or it is gone.
-            UnusableImage: it cannot be downloaded now, or is damaged.
+            UnusableImage: it is damaged or too large; `ImageUnavailable` if it cannot be downloaded now.
         """
         found = await self._originals.find([image_id], principal)
         if isinstance(found[0], NoOriginal):
@@ -134,7 +134,7 @@ class Views:
             return [content if len(content) <= share else await shrink(content) for content in contents]
         except NotAnImage as error:
             self._thumbnails.forget(str(one.original.id) for one in shown)
-            raise UnusableImage(
+            raise ImageUnavailable(
                 f"A stored thumbnail is damaged: {error}.", next_step="Call again: the thumbnails are made again."
             ) from error
 

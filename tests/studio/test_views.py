@@ -2,16 +2,20 @@
 
 import math
 from base64 import b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from drawn import drawn, opened, written
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 from support import (
     Environment,
     created,
@@ -211,7 +215,7 @@ async def test_a_dead_link_and_content_that_is_no_image(tmp_path: Path) -> None:
     async with make_environment(tmp_path, *faults, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made()
         ((_, code, text),) = errors(await look(here, task.id))
-        assert code == "unusable_image"
+        assert code == "image_unavailable"
         assert text.startswith(f"{task.id}.1 cannot be downloaded:")
         assert "404" in text
         ((_, code, text),) = errors(await look(here, task.id))
@@ -226,7 +230,7 @@ async def test_an_image_of_a_sandbox_that_has_ended(tmp_path: Path) -> None:
         task = await here.made()
         async with here.upstream.away():
             ((_, code, text),) = errors(await look(here, task.id))
-            assert code in {"unknown_image", "unusable_image"}
+            assert code in {"unknown_image", "image_unavailable"}
             assert f"{task.id}.1" in text
             keep_noise(here, task)
             assert (await look(here, task.id)).seen
@@ -241,9 +245,34 @@ async def test_no_private_address_is_asked(tmp_path: Path) -> None:
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             await store.tasks.add(stolen, worker_id="x", lease_until=math.inf)
         ((_, code, text),) = errors(await look(here, stolen.id))
-        assert code == "unusable_image"
+        assert code == "image_unavailable"
         assert text.startswith(f"{stolen.id}.1 cannot be downloaded: ")
         assert "is not fetched over plain http://" in text
+
+
+async def test_an_image_that_is_too_large_is_not_tried_again(tmp_path: Path) -> None:
+    """Its announced size is enough."""
+
+    async def huge(_request: Request) -> StreamingResponse:
+        return StreamingResponse(forever(), headers={"content-length": str(10**9)})
+
+    more = {"JOURNEY_MCP_KEEP_IMAGES": "off", "JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1"}
+    async with make_environment(tmp_path, **more) as here, serving(Starlette(routes=[Route("/a.png", huge)])) as site:
+        made = await here.made()
+        images = (OutputImage(url=f"{site}/a.png"),)
+        large = replace(made, id=new_task_id(), deduplication_key=None, images=images)
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            await store.tasks.add(large, worker_id="x", lease_until=math.inf)
+        ((_, code, text),) = errors(await look(here, large.id))
+        assert code == "unusable_image"
+        assert "cannot be downloaded: it is larger than" in text
+
+
+async def forever() -> AsyncIterator[bytes]:
+    """Send a body until the client leaves."""
+    while True:
+        yield bytes(1000)
+        await anyio.sleep(1)
 
 
 async def test_noise_stays_within_the_bytes(tmp_path: Path) -> None:
@@ -282,7 +311,7 @@ async def test_a_damaged_thumbnail_is_forgotten_and_made_again(tmp_path: Path) -
         kept.write_bytes(kept.read_bytes()[:200])
         with pytest.raises(Exception, match="A stored thumbnail is damaged: it is a") as raised:
             await look(here, task.id)
-        assert raised.value.failure.code == "unusable_image"  # type: ignore[attr-defined]  # a JourneyError
+        assert raised.value.failure.code == "image_unavailable"  # type: ignore[attr-defined]  # a JourneyError
         assert len((await look(here, task.id)).seen) == 4
 
 
