@@ -158,13 +158,15 @@ class Subscriptions:
                 await self._closed.wait()
             if not (principals := self._principals()):
                 return
-            since, looked_at = max(began, looked_at - _COMMITTED_WITHIN_S), studio.now()
+            since, now = max(began, looked_at - _COMMITTED_WITHIN_S), studio.now()
             try:
-                for principal in principals:
-                    for task in await studio.ended(principal, since=since):
-                        self.on_task_changed(task)
+                ended = [task for one in principals for task in await studio.ended(one, since=since)]
             except StoreUnavailable:
-                _log.exception("the ends of other processes' tasks cannot be read")
+                _log.exception("the ends of other processes' tasks cannot be read yet")
+                continue
+            looked_at = now
+            for task in ended:
+                self.on_task_changed(task)
 
     def _principals(self) -> set[Principal]:
         """Return those with subscriptions."""
