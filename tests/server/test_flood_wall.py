@@ -28,7 +28,8 @@ class Service:
         """Respond with 401 without the token."""
         self.asked += 1
         is_known = Request(scope).headers.get("authorization") == GOOD["authorization"] and not self.is_withdrawn
-        await Response(status_code=200 if is_known else 401)(scope, receive, send)
+        is_public = scope["method"] == "GET"
+        await Response(status_code=200 if is_known or is_public else 401)(scope, receive, send)
 
 
 @pytest.fixture
@@ -71,6 +72,14 @@ async def test_a_withdrawn_token_does_not_pass(http: httpx2.AsyncClient, service
     assert set(await statuses(http, BURST)) == {401}
     service.is_withdrawn = True
     assert await statuses(http, 2, GOOD) == [401, 429]
+
+
+async def test_what_everybody_may_read_proves_no_token(http: httpx2.AsyncClient) -> None:
+    """The metadata of the resource, for example."""
+    guess = {"authorization": "Bearer guess"}
+    assert (await http.get("/.well-known/oauth-protected-resource", headers=guess)).status_code == 200
+    assert set(await statuses(http, BURST)) == {401}
+    assert await statuses(http, 1, guess) == [429]
 
 
 async def test_valid_requests_are_not_counted(http: httpx2.AsyncClient) -> None:

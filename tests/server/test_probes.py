@@ -62,6 +62,7 @@ async def test_a_server_with_a_database_and_a_provider_is_ready(tmp_path: Path) 
             assert answer.headers["cache-control"] == "no-store"
             assert (await http.head(path)).status_code == 200
             assert (await http.post(path)).status_code == 405
+            assert (await http.get(f"{path}/more")).status_code == 404
         assert (await http.post("/mcp", json={})).status_code == 421
 
 

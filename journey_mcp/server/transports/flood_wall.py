@@ -67,16 +67,18 @@ class FloodWall:
 
         async def send_noted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._note(address, credential, message["status"], is_given="authorization" in headers)
+                # another method may be served to everybody
+                is_call = scope["method"] == "POST" and "authorization" in headers
+                self._note(address, credential, message["status"], is_call=is_call)
             await send(message)
 
         await self._app(scope, receive, send_noted)
 
-    def _note(self, address: str, credential: bytes, status: int, *, is_given: bool) -> None:
+    def _note(self, address: str, credential: bytes, status: int, *, is_call: bool) -> None:
         if status == _UNAUTHORIZED:
             self._accepted.pop(credential, None)
             self._bucket(address).left -= 1
-        elif status < _FIRST_ERROR and is_given:
+        elif status < _FIRST_ERROR and is_call:
             _touch(self._accepted, credential, None, _MAX_ACCEPTED)
 
     def _bucket(self, address: str) -> _Bucket:

@@ -11,7 +11,7 @@ from types import FrameType
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from journey_mcp.core.errors import SetupError
@@ -84,7 +84,7 @@ def make_app(
     *,
     bodies: RequestBodies | None = None,
     authentication: Authentication | None = None,
-    open_routes: Sequence[BaseRoute] = (),
+    open_routes: Sequence[Route] = (),
     max_calls: int = _MAX_CALLS,
 ) -> Starlette:
     """Return the ASGI application: one path, `/mcp`, for all revisions of the protocol.

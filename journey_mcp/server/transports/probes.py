@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_mcp.server.readiness import Readiness
@@ -16,17 +16,24 @@ _NOT_STORED = {"cache-control": "no-store"}
 class OpenRoutes:
     """ASGI middleware with routes that need neither a known host nor authentication: probes come by IP address."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[Route]) -> None:
         self._app = app
-        # it responds to other methods
-        self._routes = ExceptionMiddleware(Router(routes, redirect_slashes=False, default=app))
+        # responds to other methods
+        self._routes = ExceptionMiddleware(Router(routes, redirect_slashes=False))
+        self._folders = {_folder(route.path) for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond at one of the routes, or pass the request on."""
-        await (self._routes if scope["type"] == "http" else self._app)(scope, receive, send)
+        """Respond to a path in the folder of one of the routes, or pass the request on."""
+        is_open = scope["type"] == "http" and _folder(scope["path"]) in self._folders
+        await (self._routes if is_open else self._app)(scope, receive, send)
 
 
-def probes(readiness: Readiness) -> list[BaseRoute]:
+def _folder(path: str) -> str:
+    """Return the first part of a path: comparing it costs less than matching routes, for every call."""
+    return path.lstrip("/").partition("/")[0]
+
+
+def probes(readiness: Readiness) -> list[Route]:
     """Return the routes of both probes."""
 
     async def health(_request: Request) -> Response:
