@@ -282,6 +282,15 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
 
 
 @_command()
+def migrate() -> None:
+    """Bring the task database up to this version; servers also do so when they start."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli.migrate import migrate as bring_up
+
+        bring_up()
+
+
+@_command()
 def sandbox(  # noqa: PLR0913  # a command's options are its parameters
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 8787,

@@ -19,11 +19,12 @@ _LONGEST = 100_000
 KEY_ENDINGS = ("_API_KEY", "_API_TOKEN")
 """How the variables of provider keys end."""
 _SECRET_ENDINGS = (*KEY_ENDINGS, "_WEBHOOK_SECRET")
-_ADDRESS_ENDINGS = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_PROXY")
+_ADDRESS_ENDINGS = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_LISTEN_URL", "_PROXY")
 _REFERENCE = re.compile(
     r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}|\$(?:env:)?[A-Za-z_]\w{0,80}|%[A-Za-z_]\w{0,80}%"
     r"|\{\{[^{}]{1,80}\}\}|\$\([^()]{1,80}\)"
 )
+_PASSWORD_OPTION = re.compile(r"[?&](?:ssl)?password=([^&#]+)")
 _DEEPEST = 100
 """Real data is never nested deeper, and rendering such data would overflow the stack."""
 
@@ -160,10 +161,11 @@ def without_userinfo(text: str) -> str:
 
 
 def _passwords_in(address: str) -> Iterator[str]:
-    """Yield the password in a URL; without a colon the user info is a token."""
+    """Yield the passwords in a URL; without a colon the user info is a token."""
     userinfo, _, _ = address.strip().partition("://")[2].rpartition("@")
     user, colon, password = userinfo.partition(":")
     yield password if colon else user
+    yield from _PASSWORD_OPTION.findall(address)
 
 
 def _is_long_enough(secret: str) -> bool:

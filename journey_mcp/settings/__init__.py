@@ -187,7 +187,16 @@ class Settings(BaseModel):
         repr=False,  # it may contain a password
         title="JOURNEY_MCP_DATABASE_URL",
         description="URL of the task database; default `sqlite:///<data folder>/tasks.db`. "
-        "With `?timeout=20` a process waits 20 s for a database lock instead of 10 s.",
+        "With `?timeout=20` a process waits 20 s for a database lock instead of 10 s. "
+        "`postgresql://user:password@host/database` is for several servers on one database "
+        "([PostgreSQL](docs/postgresql.md)); it needs `pip install 'journey-mcp[postgres]'`.",
+    )
+    listen_url: str | None = Field(
+        None,
+        repr=False,  # it may contain a password
+        title="JOURNEY_MCP_DATABASE_LISTEN_URL",
+        description="URL of the same PostgreSQL database without PgBouncer, through which no notifications come; "
+        "default `JOURNEY_MCP_DATABASE_URL`.",
     )
     registry: Path | None = Field(
         None, title="JOURNEY_MCP_REGISTRY", description="A TOML file with more models and offers."
@@ -424,6 +433,13 @@ class Settings(BaseModel):
     def _database_address(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"[a-z0-9+]+://", value):
             raise ValueError("must be an address such as sqlite:////folder/tasks.db")
+        return value
+
+    @field_validator("listen_url")
+    @classmethod
+    def _listen_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"postgres(ql(\+psycopg)?)?://", value):
+            raise ValueError("must be an address such as postgresql://user@host:5432/database")
         return value
 
     @field_validator("data_dir", "save_dir")

@@ -1,7 +1,8 @@
 """The task database: durable, shared by processes, one writer per task by lease. Knows neither providers nor MCP.
 
-Every change is one statement, so no transaction is held over an await, and PostgreSQL runs the same. Only the worker
-that holds a task's lease writes it, and nothing writes a final task.
+Every change is one statement, so no transaction is held over an await. SQLite and PostgreSQL run the same ones; only
+`store/postgresql.py` and its like know which it is. Only the worker that holds a task's lease writes it, and nothing
+writes a final task.
 """
 
 import time
@@ -15,11 +16,13 @@ from journey_mcp.store.copies import CopyTable
 from journey_mcp.store.database import Database, open_database
 from journey_mcp.store.deduplication import Deduplication
 from journey_mcp.store.leases import Leases
+from journey_mcp.store.migrations import STEPS
 from journey_mcp.store.outbox import Outbox
 from journey_mcp.store.queue import QueueTable
 from journey_mcp.store.spend import Spend
 from journey_mcp.store.tasks import TaskTable
 from journey_mcp.store.uploads import UploadTable
+from journey_mcp.store.workers import WorkerTable
 
 
 class Store:
@@ -27,6 +30,9 @@ class Store:
 
     Methods of its parts raise `StoreUnavailable` if the database does not answer, unless they say otherwise.
     """
+
+    version = len(STEPS)
+    """The version of its tables."""
 
     def __init__(self, database: Database) -> None:
         self.tasks = TaskTable(database)
@@ -38,6 +44,8 @@ class Store:
         self.cooldowns = CooldownTable(database)
         self.copies = CopyTable(database)
         self.uploads = UploadTable(database)
+        self.workers = WorkerTable(database)
+        self.notifications = database.notifications
         self._database = database
 
     async def ping(self) -> None:
@@ -49,14 +57,17 @@ _PING = sa.select(sa.literal(1))
 
 
 @asynccontextmanager
-async def open_store(url: str, now: Callable[[], float] = time.time) -> AsyncIterator[Store]:
+async def open_store(
+    url: str, now: Callable[[], float] = time.time, *, listen_url: str | None = None
+) -> AsyncIterator[Store]:
     """Open the database, create or migrate its tables, close it at the end.
 
-    `now` returns seconds of the Unix epoch, by which leases expire.
+    `now` returns seconds of the Unix epoch: the clock of the times that the caller gives and gets. `listen_url` leads
+    to the same database past a pool of connections, on which changes cannot be heard.
 
     Raises:
         SetupError: it cannot be opened; names the address without its password.
         StoreUnavailable: it cannot be opened now, or an older server has unfinished tasks in it.
     """
-    async with open_database(url, now) as database:
+    async with open_database(url, now, listen_url) as database:
         yield Store(database)

@@ -276,5 +276,6 @@ def _row_count(result: sa.CursorResult[Any]) -> int:
 
 
 def cause(error: Exception) -> str:
-    """Return what the database reported."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    """Return what the database reported, in one line without the hints of PostgreSQL, which are indented."""
+    lines = str(getattr(error, "orig", None) or error).splitlines()
+    return "; ".join(line.strip().rstrip(".") for line in lines if line.strip() and not line.startswith("\t"))

@@ -74,6 +74,15 @@ class Postgresql:
         )
         sa.event.listen(self.engine, "do_connect", _connect)
 
+    def connect_to(self, address: URL) -> "psycopg.Connection[Any]":
+        """Connect to this address, without SQLAlchemy.
+
+        Raises:
+            psycopg.Error: it fails.
+        """
+        _, parameters = self.engine.dialect.create_connect_args(address)
+        return connect(parameters)
+
     def prepare(self) -> None:
         """Do nothing: the server has the database."""
 

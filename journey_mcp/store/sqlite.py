@@ -21,7 +21,7 @@ _LOCK_WAIT_S = 10.0
 
 _LONGEST_LOCK_WAIT_S = 3600.0
 
-ELSEWHERE = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
+_ELSEWHERE = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
 
 _REPLACE = (
     "Put a copy of it in its place, or move it away together with the files -wal and -shm beside it: "
@@ -114,7 +114,7 @@ class Sqlite:
         problem = f"The database {self._address} cannot be opened: {cause(error)}."
         if self.is_transient(error):
             return StoreUnavailable(problem)
-        return SetupError(problem, next_step=_REPLACE if _is_unreadable(error) else ELSEWHERE)
+        return SetupError(problem, next_step=_REPLACE if _is_unreadable(error) else _ELSEWHERE)
 
     def _state(self, connection: sa.Connection, file: os.stat_result | None) -> object:
         """Return a value that changes with every commit of another connection and every other change of the file.
@@ -181,7 +181,7 @@ def _make_private_file(file: Path) -> None:
     except OSError as error:
         raise SetupError(
             f"The database {file} cannot be created: {error.strerror}.",
-            next_step=ELSEWHERE,
+            next_step=_ELSEWHERE,
         ) from error
 
 

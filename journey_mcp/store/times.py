@@ -16,17 +16,18 @@ from sqlalchemy.sql.functions import FunctionElement
 class Timeline:
     """Translates between times by the caller's clock, in seconds of the Unix epoch, and numbers of statements."""
 
-    def __init__(self, now: Callable[[], float] | None = None) -> None:
-        """Take the caller's clock if the database has another one."""
-        self._now = now
+    def __init__(self, now: Callable[[], float], *, has_own_clock: bool) -> None:
+        """Take the caller's clock, and whether the database has another one."""
+        self.now = now
+        self._has_own_clock = has_own_clock
 
     def to_store(self, at: float) -> float:
         """Return what a statement takes for this time: the seconds until then, if the database has its own clock."""
-        return at if self._now is None else at - self._now()
+        return at - self.now() if self._has_own_clock else at
 
     def from_store(self, value: float) -> float:
         """Return the time of a number that a statement returned."""
-        return value if self._now is None else value + self._now()
+        return value + self.now() if self._has_own_clock else value
 
 
 def time_named(name: str) -> sa.BindParameter[float]:

@@ -90,7 +90,8 @@ async def open_studio(
         SetupError: a registry file is wrong, or the store or the sandbox cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
+        opened = open_store(settings.resolved_database_url(), listen_url=settings.listen_url)
+        store = await stack.enter_async_context(opened)
         clients = await stack.enter_async_context(open_clients(settings, adapters))
         base_urls = [account.base_url for account in clients.accounts]
         safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*base_urls)

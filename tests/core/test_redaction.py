@@ -153,12 +153,25 @@ def test_secrets_of_an_environment_are_found_by_the_names_of_variables() -> None
             "BFL_BASE_URL": "https://kim:p@ss@gateway.test/bfl",
             "ACME_BASE_URL": "https://token@gateway.test",
             "JOURNEY_MCP_DATABASE_URL": "postgresql+psycopg://kim:pa/ss@db/tasks",
+            "JOURNEY_MCP_DATABASE_LISTEN_URL": "postgresql://kim@db/tasks?password=query-pass&sslpassword=key-pass",
             "https_proxy": "http://kim:proxy-pass@127.0.0.1:3128",
             "VTRIX_API_KEY": "",
             "KKIAI_BASE_URL": "https://gateway.test",
             "HOME": "/root",
         }
-    ) == ["japi_live_x", "acme", "whsec_AAEC", "AAEC", "p@ss", "token", "pa/ss", "proxy-pass"]
+    ) == [
+        "japi_live_x",
+        "acme",
+        "whsec_AAEC",
+        "AAEC",
+        "p@ss",
+        "token",
+        "pa/ss",
+        "kim",
+        "query-pass",
+        "key-pass",
+        "proxy-pass",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The contract of the store. The fixture `url` says on which database: `tests/system/store` runs it on PostgreSQL."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -259,6 +260,43 @@ async def test_a_text_that_all_results_hold_finds_a_hundred(store: Store) -> Non
     assert [task.id for task in found] == [f"t{n}" for n in range(100, 0, -1)]
 
 
+async def test_a_text_that_no_database_takes_is_found_nowhere(store: Store) -> None:
+    """U+0000 in an id, a word or a prompt."""
+    await add(store, make_task(request={"prompt": "a\0kite"}))
+    assert await store.tasks.get(["tsk_a\0", "tsk_\0a"], principal="local") == {}
+    await ids_of(store, words=["a\0b"])
+    assert await ids_of(store, words=["kite"]) == ["tsk_a"]
+    (task,) = await store.tasks.newest(principal="local", limit=9)
+    assert task.request.prompt == "a\0kite"
+
+
+async def test_texts_of_any_length_are_stored(store: Store) -> None:
+    """A provider's id too, which comes after the task was paid for."""
+    task = make_task(principal="p" * 999, base_url="u" * 999, request={"model": "m" * 999})
+    await add(store, task)
+    accepted = task.sent(101).accepted(Prediction(prediction_id="i" * 999, status=Status.RUNNING), 102)
+    assert await store.tasks.save(accepted, worker_id="me")
+    assert await store.tasks.find("tsk_a") == accepted
+
+
+async def test_what_is_stored_again_is_stored_once(store: Store) -> None:
+    """After an error, nobody knows whether a statement was executed; another worker's task is not its own."""
+    joined: dict[str, Any] = {"deduplication_key": "w", "duplicate_policy": DuplicatePolicy.JOIN}
+    for task in (make_task("plain"), make_task("joined", **joined)):
+        for _ in range(2):
+            assert await store.tasks.add(task, worker_id="me", lease_until=200)
+        assert not await store.tasks.add(task, worker_id="another", lease_until=200)
+    limits = parse_limits("4credits/day")
+    for _ in range(2):
+        paid = make_task("paid", charges={"credits": Decimal(3)})
+        assert await store.tasks.add(paid, worker_id="me", lease_until=200, limits=limits)
+    assert not await store.tasks.add(replace(paid, id="more"), worker_id="me", lease_until=200, limits=limits)
+    final = finished(make_task("plain"))
+    for _ in range(2):
+        assert await store.tasks.save(final, worker_id="me")
+    assert not await store.tasks.save(final, worker_id="another")
+
+
 # leases
 
 
@@ -501,6 +539,20 @@ async def test_a_slot_is_taken_by_what_runs_or_is_about_to(store: Store) -> None
     assert await store.queue.running(**count) == 2
     assert not await store.queue.acquire_slot("waits", limit=2, **count)
     assert await store.queue.acquire_slot("next", limit=2, **count)
+
+
+# workers
+
+
+async def test_a_worker_is_seen_at_its_last_heartbeat(store: Store, other: Store) -> None:
+    """By every process; nothing is known of one that never beat."""
+    started = time.time()
+    await store.workers.beat("me")
+    for _ in range(2):
+        await other.workers.beat("other")
+    seen = await store.workers.seen_at(["me", "other", "nobody"])
+    assert seen == {"me": about(started), "other": about(started)}
+    assert await store.workers.seen_at([]) == {}
 
 
 # webhooks of callers

@@ -181,3 +181,23 @@ async def test_a_wait_for_a_lock_that_makes_no_sense_is_refused(tmp_path: Path, 
     with pytest.raises(SetupError, match="JOURNEY_MCP_DATABASE_URL"):
         async with open_store(f"{url(tmp_path)}?timeout={seconds}"):
             pass
+
+
+async def test_a_worker_that_was_not_seen_for_a_day_is_forgotten(tmp_path: Path) -> None:
+    """When the next one starts."""
+    now = 0.0
+    async with open_store(url(tmp_path), lambda: now) as store:
+        await store.workers.beat("old")
+        assert await store.workers.seen_at(["old"]) == {"old": 0.0}
+        now = 90_000.0
+        await store.workers.beat("new")
+        assert await store.workers.seen_at(["old", "new"]) == {"new": now}
+
+
+async def test_there_are_no_notifications(tmp_path: Path) -> None:
+    """Those who wait for a task of another process read it."""
+    heard: list[str] = []
+    async with store_in(tmp_path) as store:
+        await store.notifications.notify("tsk_a")
+        await store.notifications.run(heard.append, lambda: heard.append("gap"))
+        assert (store.notifications.is_live, heard) == (False, [])

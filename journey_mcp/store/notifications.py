@@ -1,0 +1,135 @@
+"""Notifications: which tasks have changed, told to all processes on the database at once.
+
+They are hints. One may be late or lost, so those who wait for a task also read it now and then.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import sqlalchemy as sa
+from anyio import to_thread
+
+from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.store.connection import Connections
+
+if TYPE_CHECKING:
+    import psycopg
+
+CHANNEL = "journey_tasks"
+_CHECK_EVERY_S = 10.0
+"""How often a connection on which nothing is heard is checked."""
+_RECONNECT_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Notifications(Protocol):
+    """Carries the ids of tasks that have changed between the processes on the database."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this process hears the others now."""
+        ...
+
+    async def notify(self, task_id: str) -> None:
+        """Notify every process, this one included, of a change that is stored. It returns at once, and never raises."""
+        ...
+
+    async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
+        """Listen and send until cancelled; return at once if there is nothing to hear.
+
+        Calls `on_task` with the id of each task that has changed, and `on_gap` when some may have been missed.
+        """
+        ...
+
+
+class NoNotifications:
+    """Those of SQLite, which has none."""
+
+    is_live = False
+
+    async def notify(self, task_id: str) -> None:
+        """Do nothing."""
+
+    async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
+        """Return."""
+
+
+class PostgresqlNotifications:
+    """NOTIFY, sent by any connection, and LISTEN, on a connection of its own."""
+
+    def __init__(self, writer: Connections, connect: "Callable[[], psycopg.Connection[Any]]") -> None:
+        """Take what sends, and what opens the connection that listens.
+
+        Behind a pool that gives every transaction another connection, nothing is heard: `connect` must bypass it.
+        """
+        self._writer = writer
+        self._connect = connect
+        self._is_running = False
+        self._changed: set[str] = set()
+        self._has_changes = anyio.Event()
+        self.is_live = False
+
+    async def notify(self, task_id: str) -> None:
+        """Notify every process of a change."""
+        if self._is_running:
+            self._changed.add(task_id)
+            self._has_changes.set()
+
+    async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
+        """Listen and send until cancelled."""
+        self._is_running = True
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._send)
+                while True:
+                    await self._listen(on_task, on_gap)
+                    await anyio.sleep(_RECONNECT_S)
+        finally:
+            self._is_running = False
+
+    async def _send(self) -> None:
+        while True:
+            await self._has_changes.wait()
+            self._has_changes = anyio.Event()
+            changed, self._changed = self._changed, set()
+            try:
+                # not in the transaction that saves: there it waits for a lock of the whole server
+                await self._writer.rows(_NOTIFY, {"channel": CHANNEL, "ids": list(changed)})
+            except StoreUnavailable as error:
+                _log.warning("other processes are not notified of %d changed tasks: %s", len(changed), error)
+
+    async def _listen(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
+        """Listen until the connection is lost."""
+        try:
+            connection = await to_thread.run_sync(self._listening)
+        except Exception as error:  # noqa: BLE001  # the driver is not imported here; whatever the cause, it is tried again
+            _log.info("changes in other processes cannot be heard: %s", error)
+            return
+        try:
+            self.is_live = True
+            on_gap()  # what has changed before LISTEN was missed
+            while True:
+                with anyio.move_on_after(_CHECK_EVERY_S) as quiet:
+                    await anyio.wait_readable(connection.fileno())
+                if quiet.cancelled_caught:
+                    await to_thread.run_sync(connection.execute, "SELECT 1", abandon_on_cancel=True)
+                for notification in connection.notifies(timeout=0):
+                    on_task(notification.payload)
+        except Exception as error:  # noqa: BLE001  # as above
+            _log.warning("changes in other processes are not heard until the connection is back: %s", error)
+        finally:
+            self.is_live = False
+            connection.close()
+
+    def _listening(self) -> "psycopg.Connection[Any]":
+        connection = self._connect()
+        connection.execute(f"LISTEN {CHANNEL}")
+        return connection
+
+
+_NOTIFY = sa.select(
+    sa.func.pg_notify(sa.bindparam("channel"), sa.func.unnest(sa.bindparam("ids", type_=sa.ARRAY(sa.Text))))
+)
