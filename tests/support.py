@@ -316,6 +316,17 @@ def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 @contextmanager
+def database_away(folder: Path) -> Iterator[None]:
+    """Move the database of this folder away while the block runs: it does not answer."""
+    file = folder / "tasks.db"
+    file.rename(folder / "away.db")
+    try:
+        yield
+    finally:
+        (folder / "away.db").rename(file)
+
+
+@contextmanager
 def statements(part: str) -> Iterator[list[tuple[str, Any]]]:
     """Collect the SQL statements that contain this text, with their values."""
     seen: list[tuple[str, Any]] = []

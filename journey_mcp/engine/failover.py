@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import (
     CredentialsRejected,
     Failure,
@@ -11,6 +12,7 @@ from journey_mcp.core.errors import (
     JourneyError,
     OutOfCredits,
     RateLimited,
+    StoreUnavailable,
     Unreachable,
 )
 from journey_mcp.core.money import Charges, Cost
@@ -20,6 +22,7 @@ from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.cooldowns import Cooldowns
 from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.outage import outlast
 from journey_mcp.providers.base import Account, Provider, SupportsBalance
 from journey_mcp.registry import Offer
 
@@ -54,6 +57,7 @@ class Failover:
         journal: Journal,
         cooldowns: Cooldowns,
         budget: Budget,
+        clock: Clock,
         *,
         notices: Sequence[Notice] = (),
     ) -> None:
@@ -64,6 +68,7 @@ class Failover:
         self._journal = journal
         self._cooldowns = cooldowns
         self._budget = budget
+        self._clock = clock
         self._notices = tuple(notices)
         self._refused: dict[str, JourneyError] = {}
 
@@ -124,11 +129,20 @@ class Failover:
             task = await self._journal.change(self._task_id, partial(_reassigned, attempt, self._notices, notices))
             self._notices = notices
             # checked afterwards: of two tasks that move at once, each sees the other, and none exceeds the limit
-            over = await self._budget.exceeds_period_limit(task) if task else None
+            over = await self._exceeds_period_limit(task) if task else None
             if over is None:
                 return attempt
             self._refused[attempt.account.provider] = over
         return None
+
+    async def _exceeds_period_limit(self, task: Task) -> JourneyError | None:
+        """Return why the limits per period do not allow a task, or why that cannot be read; `None` if they do."""
+        try:
+            return await outlast(
+                self._clock, partial(self._budget.exceeds_period_limit, task), lambda: self._journal.is_shutting_down
+            )
+        except StoreUnavailable as error:
+            return error
 
     def _exceeds_call_limit(self, attempt: Attempt) -> JourneyError | None:
         """Return why the limits per call do not allow an attempt; `None` if they do."""

@@ -12,16 +12,20 @@ import anyio
 
 from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.core.errors import NotSubmitted, StoreUnavailable
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.core.text import encoded_id
 from journey_mcp.core.worker_id import new_worker_id
+from journey_mcp.engine.outage import RETRY_S
 from journey_mcp.engine.watch import Watch
 from journey_mcp.store import Store
 
 LEASE_S = 6.0
 """How long a task stays with a process that does not renew its lease."""
+_MOST_PERHAPS_ADDED = 1000
+"""A statement whose connection breaks may be stored; those that find no connection afterwards are not."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ class Journal:
         self.worker_id = new_worker_id()
         self._leased: dict[str, Task] = {}
         self._unsaved: set[str] = set()
+        self._perhaps_added: list[Task] = []
+        """New tasks of calls that failed while they were stored. The store may have them all the same."""
         self._watches: dict[str, list[Watch]] = {}
         self.is_shutting_down = False
         """Waits end at once."""
@@ -90,6 +96,7 @@ class Journal:
             StoreUnavailable: it cannot be stored; nothing may be sent for it.
         """
         try:
+            await self._end_perhaps_added()  # one of them may be a duplicate
             lease_until = self._clock.now() + LEASE_S
             is_added = await self._store.tasks.add(
                 task,
@@ -101,6 +108,8 @@ class Journal:
             )
         except StoreUnavailable as error:
             _log.exception("a new task cannot be stored")
+            if len(self._perhaps_added) < _MOST_PERHAPS_ADDED:
+                self._perhaps_added.append(task)
             raise StoreUnavailable(
                 f"The task cannot be stored. Nothing was sent. {error}", next_step=error.failure.next_step
             ) from error
@@ -185,7 +194,12 @@ class Journal:
         return ours
 
     async def renew(self) -> None:
-        """Renew the leases, and store what could not be stored before."""
+        """Renew the leases, and store what could not be stored before.
+
+        Raises:
+            StoreUnavailable: the store does not answer; nothing is lost, and the next renewal does the same.
+        """
+        await self._end_perhaps_added()
         held = list(self._leased)
         if held:
             lease_until = self._clock.now() + LEASE_S
@@ -199,6 +213,27 @@ class Journal:
         """Try once more to store what could not be stored."""
         for task_id in list(self._unsaved):
             await self.change(task_id, lambda task, _now: task)
+
+    async def store_pending(self, seconds: float) -> None:
+        """Store what could not be stored before; try again for so many seconds, and log what cannot be stored."""
+        until = self._clock.elapsed() + seconds
+        while True:
+            await self.flush_pending()
+            left_s = until - self._clock.elapsed()
+            if not self._unsaved or left_s <= 0:
+                break
+            await self._clock.sleep(min(left_s, RETRY_S))
+        for task in filter(None, map(self.get, self._unsaved)):
+            known = (task.id, task.submission, task.provider, encoded_id(task.prediction_id or ""))
+            _log.error("task %s (%s) cannot be stored before the server ends; its id at %s: %s", *known)
+
+    async def _end_perhaps_added(self) -> None:
+        """End these tasks as what their callers were told: nothing was sent."""
+        while self._perhaps_added:
+            task = self._perhaps_added[0]
+            unsent = NotSubmitted("The task database did not answer when the task was stored.")
+            await self._store.tasks.save(task.refused(unsent.failure, self._clock.now()), worker_id=self.worker_id)
+            self._perhaps_added.remove(task)
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[Watch]:

@@ -21,13 +21,12 @@ from journey_mcp.engine import backoff
 from journey_mcp.engine.fair_order import FairOrder, Rank, RemoteEntry
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.limiter import Instant, Limiter
+from journey_mcp.engine.outage import OUTAGE_S
 from journey_mcp.providers.base import Account
 from journey_mcp.store.queue import QueueTable
 
 _REFRESH_S = 1.0
 """How often the head of the queue checks for room that another process has made; a task that ends here wakes it."""
-_FAILURES = 3
-"""After so many checks in a row without an answer from the store, a task ends: it could not be journaled as sent."""
 _SILENT_S = 3600.0
 """A task that reported nothing for so long does not count: if it still runs, the provider refuses one more."""
 
@@ -127,7 +126,7 @@ class AccountQueue:
         Raises:
             RateLimited: the provider refused every task, and accepted none, for too long while this one waited.
             NotSubmitted: the queue was closed.
-            StoreUnavailable: the store does not answer.
+            StoreUnavailable: the store has not answered for `OUTAGE_S`.
         """
         entry = previous.entry if previous else self._new_entry(task, has_alternative)
         if entry.delay_s:
@@ -235,7 +234,7 @@ class AccountQueue:
         return not self._entries and self._limiter.is_unlimited(self._now())
 
     async def _wait(self, entry: _Entry, max_wait_s: float) -> None:
-        failures = 0
+        silent_since: float | None = None
         while (task := self._journal.get(entry.task_id)) and not task.status.is_final:
             entry.wakeup = anyio.Event()
             if self._is_closed:
@@ -245,10 +244,10 @@ class AccountQueue:
                 if self._is_head(entry) and not is_paused and await self._try_slot(entry):
                     return
                 await self._store(entry)
-                failures = 0
+                silent_since = None
             except StoreUnavailable as error:
-                failures += 1
-                if failures == _FAILURES:
+                silent_since = refreshed_at if silent_since is None else silent_since
+                if refreshed_at - silent_since >= OUTAGE_S:
                     raise StoreUnavailable(
                         f"The queue cannot be read from the task database. Nothing was sent. {error}",
                         next_step=error.failure.next_step,
@@ -258,7 +257,7 @@ class AccountQueue:
             if left_s <= 0:
                 raise RateLimited(self._refusal)
             # else it is not next, or it waits for the provider
-            is_full = self._is_head(entry) and not is_paused and self._pause_left_s() <= 0 and not failures
+            is_full = self._is_head(entry) and not is_paused and self._pause_left_s() <= 0 and silent_since is None
             await self._clock.wait(entry.wakeup, min(self._delay_s(entry), left_s))
             if is_full:
                 self._limiter.was_full(self._now() - refreshed_at)

@@ -27,6 +27,7 @@ from journey_mcp.engine import backoff
 from journey_mcp.engine.callbacks import CallbackUrls, unconfirmed
 from journey_mcp.engine.failover import Attempt, Failover
 from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.outage import outlast
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import HasAlternative, Queues, Slot
 from journey_mcp.providers.base import Account, SupportsUpload
@@ -178,11 +179,20 @@ class Submitter:
     async def _journal_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
         """Encode the creating request, and store the task as sent; return the answer, which is to be awaited at once.
 
+        A task that cannot be stored stays unsent, and is tried again: nobody can lose by that.
+
         Raises:
             _Obsolete: the task is leased by another worker, has ended, or was reported by a webhook.
+            NotSubmitted: the process shuts down.
             SetupError: the request cannot be encoded.
-            StoreUnavailable: the task cannot be stored.
+            StoreUnavailable: the task could not be stored for `OUTAGE_S`.
         """
+        return await outlast(
+            self._clock, partial(self._store_sent, request, attempt), lambda: self._journal.is_shutting_down
+        )
+
+    async def _store_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
+        self._check_obsolete()
         task = self._journal.get(self._task_id)
         if task is None:
             raise _Obsolete
@@ -191,6 +201,7 @@ class Submitter:
         if task is None or task.submission is not Submission.SENT:
             raise _Obsolete
         if not self._journal.is_stored(self._task_id):
+            await self._journal.change(self._task_id, _unsent)
             raise StoreUnavailable(_NOT_STORED)
         return answer
 
@@ -214,6 +225,10 @@ def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
     else:
         notice = Notice.of("retrying", reason=str(error))
     return task.requeue(now).noticed_transiently(notice, now)
+
+
+def _unsent(task: Task, now: float) -> Task:
+    return task.requeue(now).noticed_transiently(Notice.of("database_awaited"), now)
 
 
 def _refused(failure: Failure, task: Task, now: float) -> Task:

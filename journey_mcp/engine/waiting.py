@@ -1,9 +1,15 @@
-"""Waiting for tasks: any number of callers share one poll, and get a heartbeat every few seconds."""
+"""Waiting for tasks: any number of callers share one poll, and get a heartbeat every few seconds.
 
+A wait outlives a database that does not answer: it goes on with what is known of the tasks.
+"""
+
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Submission, Task
@@ -16,8 +22,15 @@ HEARTBEAT_S = 3.0
 _REFRESH_S = 0.5
 """How often tasks that another process leases are read from the store."""
 
+_LEAST_PROGRESS = 1e-6
+"""By this much progress grows while nothing is known. In the longest wait that stays below what a wait for tasks first
+reports."""
+_NOT_READ = "The task database does not answer; trying again"
+
 Report = Callable[[float, str], Awaitable[None]]
 """Takes progress (0 to 1, strictly increasing) and a short message."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +48,46 @@ class Wait:
     """Returns the position of a queued task, from 1."""
 
 
+async def read(
+    journal: Journal,
+    clock: Clock,
+    task_ids: Sequence[str],
+    *,
+    principal: Principal,
+    seconds: float,
+    report: Report | None,
+) -> dict[str, Task]:
+    """Return the principal's tasks among these; while the database does not answer, try again for so many seconds.
+
+    Raises:
+        StoreUnavailable: it did not answer in this time.
+    """
+    started, beats = clock.elapsed(), 0
+    with journal.watch(task_ids) as watch:
+        while True:
+            try:
+                return await journal.known(task_ids, principal=principal)
+            except StoreUnavailable:
+                elapsed_s = clock.elapsed() - started
+                if elapsed_s >= seconds or journal.is_shutting_down:
+                    raise
+            if report and elapsed_s >= (beats + 1) * HEARTBEAT_S:
+                beats += 1
+                await report(beats * _LEAST_PROGRESS, _NOT_READ)
+            await watch.wait(clock, min(_REFRESH_S, seconds - elapsed_s))
+            watch.latest.clear()
+
+
 async def wait(
     journal: Journal, store: Store, clock: Clock, request: Wait, known: Mapping[str, Task]
 ) -> dict[str, Task]:
     """Return the tasks once it is enough, once the time is up, or once the process shuts down.
 
-    `known` is how they are at the start, without those that are not the principal's.
+    `known` is how they are at the start, without those that are not the principal's. A running task of another process
+    has a notice if the database did not answer at the end.
     """
     tasks = dict(known)
+    unread: list[str] = []
     started = clock.elapsed()
     heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
     with journal.watch(tasks) as watch:
@@ -57,7 +102,13 @@ async def wait(
             tasks.update(watch.latest)
             watch.latest.clear()
             if remote and request.principal is not None:
-                tasks.update(await store.tasks.get(remote, principal=request.principal))
+                try:
+                    tasks.update(await store.tasks.get(remote, principal=request.principal))
+                    unread = []
+                except StoreUnavailable as error:
+                    if not unread:
+                        _log.warning("tasks cannot be read; the wait for them goes on: %s", error)
+                    unread = remote
             elapsed_s = clock.elapsed() - started
             if request.report and (has_news or elapsed_s >= next_beat_s):
                 queued = [id_ for id_ in remote if tasks[id_].status is Status.QUEUED]
@@ -66,7 +117,14 @@ async def wait(
                 await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, positions))
             if elapsed_s >= next_beat_s:
                 next_beat_s = elapsed_s + HEARTBEAT_S
-    return tasks
+    return {**tasks, **{id_: _last_known(tasks[id_]) for id_ in unread}}
+
+
+def _last_known(task: Task) -> Task:
+    """Return a running task with the notice that this is how it was last known."""
+    if task.status.is_final:
+        return task
+    return replace(task, notices=(*task.notices, Notice.of("database_silent")))
 
 
 def _elsewhere(journal: Journal, tasks: Mapping[str, Task]) -> list[str]:

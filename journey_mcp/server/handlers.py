@@ -9,7 +9,7 @@ from typing import Any
 import mcp_types as types
 from mcp.server import ServerRequestContext
 
-from journey_mcp.core.errors import InternalError, JourneyError, UnknownTask
+from journey_mcp.core.errors import InternalError, JourneyError, StoreUnavailable, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
@@ -89,7 +89,12 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
         return await _list_tasks(studio, defaults, parsed, caller)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     ids = _task_ids(parsed.task_ids)
-    found = await studio.fetch(ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
+    try:
+        found = await studio.fetch(
+            ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report
+        )
+    except StoreUnavailable as error:
+        return _unread("fetch_task", ids, error)
     in_order = [found[id_] for id_ in ids if id_ in found]
     previewed = [task for task in in_order if caller.takes_previews and studio.previews.is_due(task)]
     studio.acknowledge(list(found.values()))
@@ -122,7 +127,10 @@ async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, cal
     """Cancel tasks."""
     parsed = _parse(arguments.CancelTask, "cancel_task", raw, studio, defaults)
     ids = _task_ids(parsed.task_ids)
-    canceled = await studio.cancel(ids, caller.principal)
+    try:
+        canceled = await studio.cancel(ids, caller.principal)
+    except StoreUnavailable as error:
+        return _unread("cancel_task", ids, error)
     found = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in canceled.items()}
     entries = await _task_objects(studio, defaults, ids, found)
     return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
@@ -262,6 +270,19 @@ async def _task_objects(
         else _unknown(studio, id_)
         for id_ in ids
     ]
+
+
+def _unread(tool: str, ids: Sequence[str], error: StoreUnavailable) -> types.CallToolResult:
+    """Return a result without a status: a task that cannot be read now has not failed."""
+    step = error.failure.next_step
+    more = f" {step}" if step and step != StoreUnavailable.next_step else ""
+    failure = replace(
+        error.failure,
+        message=f"The task cannot be read now. It goes on, and nothing is lost. {error}",
+        next_step=f"Call {tool} again with the same task_ids in a moment.{more}",
+    )
+    entries = [results.failed_object(failure, task_id=cleaned(id_, _MAX_UNKNOWN_ID)) for id_ in ids]
+    return _listing(_fit(entries, ids), is_error=True)
 
 
 def _unknown(studio: Studio, task_id: str) -> dict[str, Any]:

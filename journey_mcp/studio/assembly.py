@@ -179,7 +179,7 @@ def _assemble(
     outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http)
 
     def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[Notice]) -> Submitter:
-        failover = Failover(task_id, attempts, journal, cooldowns, budget, notices=notices)
+        failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
     images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, folder)

@@ -11,6 +11,7 @@ from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Deduplication
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.outage import OUTAGE_S
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.waiting import Wait, all_final, wait
 from journey_mcp.media.workers import Workers
@@ -22,6 +23,9 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 _ANSWERS_WITHIN_S = 5.0
 """How long a shut-down waits for answers to creating requests; the process may be killed soon after."""
+
+_STORED_WITHIN_S = 2.0
+"""How long it tries to store what could not be stored before; a statement on its way has a little longer."""
 
 _COPIED_WITHIN_S = 60.0
 """How long a process whose clients have left copies images; the next one continues."""
@@ -66,8 +70,8 @@ class Lifecycle:
     async def drain(self, seconds: float) -> None:
         """Wait, at most so long, for what would be lost otherwise.
 
-        That is answers to creating requests, images whose links expire soon, webhooks that are due, and copies of
-        images that finished here.
+        That is answers to creating requests, images whose links expire soon, what could not be stored yet, webhooks
+        that are due, and copies of images that finished here.
         """
         if self._journal.is_shutting_down:
             return  # a shut-down has begun: `await_answers` waits for what there is time for
@@ -77,6 +81,7 @@ class Lifecycle:
         left_s = until - self._clock.elapsed()
         request = Wait(task_ids=list(needed), principal=None, seconds=left_s, is_enough=all_final)
         await wait(self._journal, self._store, self._clock, request, needed)
+        await self._journal.store_pending(min(max(until - self._clock.elapsed(), 0.0), OUTAGE_S))
         with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
             await self._outbound_webhooks.drain()
         await self._copies.drain(min(max(until - self._clock.elapsed(), 0.0), _COPIED_WITHIN_S))
@@ -96,7 +101,7 @@ class Lifecycle:
     async def finish_shutdown(self) -> None:
         """Leave unanswered requests to the journal, and store what could not be stored before."""
         await self._in_flight.cancel_all()
-        await self._journal.flush_pending()
+        await self._journal.store_pending(_STORED_WITHIN_S)
         await self._deduplication.store_acknowledged()
 
     def _needs_this_process(self, task: Task) -> bool:

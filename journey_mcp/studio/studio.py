@@ -21,7 +21,7 @@ from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.task_list import read_newest, read_spent
 from journey_mcp.engine.totals import read_totals
-from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, wait
+from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, read, wait
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.accounts import not_polled_reason
 from journey_mcp.providers.clients import ProviderClients
@@ -145,13 +145,18 @@ class Studio:
         wait_for: Literal["all", "any"] = "all",
         report: Report | None = None,
     ) -> dict[str, Task]:
-        """Return the principal's tasks among these, after waiting for all of them, or for any that was running."""
-        known = await self._journal.known(task_ids, principal=principal)
+        """Return the principal's tasks among these, after waiting for all of them, or for any that was running.
+
+        Raises:
+            StoreUnavailable: the database did not answer in this time, so it is not known which tasks there are.
+        """
+        started = self.elapsed()
+        known = await read(self._journal, self._clock, task_ids, principal=principal, seconds=seconds, report=report)
         running = {id_ for id_, task in known.items() if not task.status.is_final}
         request = Wait(
             task_ids=list(known),
             principal=principal,
-            seconds=seconds,
+            seconds=seconds - (self.elapsed() - started),
             is_enough=all_final if wait_for == "all" else any_final(running),
             usual_s=self._usual_s(list(known.values())),
             report=report,

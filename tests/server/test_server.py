@@ -13,7 +13,7 @@ import pytest
 from manual_clock import until
 from mcp import Client, MCPError
 from studio.test_inputs import data_uri, image_bytes
-from support import client_of, settings_for
+from support import client_of, database_away, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.server.lifespan import Lifespan
@@ -394,6 +394,25 @@ async def test_a_failed_task_is_an_error_of_its_call_but_not_of_fetch_task(tmp_p
         unknown = await client.call_tool("fetch_task", {"task_ids": ["tsk_unknown"]})
         assert unknown.is_error
         await check_schema(client, "fetch_task", unknown.structured_content)
+
+
+@pytest.mark.parametrize("tool", ["fetch_task", "cancel_task"])
+async def test_a_task_that_cannot_be_read_has_no_status(tool: str, tmp_path: Path) -> None:
+    """It has not failed: the entry has its id, an error that can be retried, and what to call again."""
+    async with session("auto", tmp_path) as (client, _):
+        made = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
+        assert made.structured_content is not None
+        task_id = made.structured_content["task_id"]
+        with database_away(tmp_path):
+            unread = await client.call_tool(tool, {"task_ids": [task_id]})
+        assert unread.is_error
+        assert unread.structured_content is not None
+        (entry,) = unread.structured_content["tasks"]
+        assert (entry["task_id"], entry["error"]["code"]) == (task_id, "store_unavailable")
+        assert entry["error"]["retryable"]
+        assert f"Call {tool} again with the same task_ids" in entry["next_step"]
+        assert "status" not in entry
+        await check_schema(client, tool, unread.structured_content)
 
 
 async def test_an_unknown_tool_is_a_protocol_error(tmp_path: Path) -> None:
