@@ -14,11 +14,11 @@ from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import NotSubmitted, StoreUnavailable
 from journey_mcp.core.limits import Limit
-from journey_mcp.core.principals import Principal
-from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.core.text import encoded_id
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.outage import RETRY_S
+from journey_mcp.engine.task_news import TaskNews
 from journey_mcp.engine.watch import Watch
 from journey_mcp.store import Store
 
@@ -31,11 +31,15 @@ _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The tasks that this process leases. One per process; `worker_id` is its name in the store's leases."""
+    """The tasks that this process leases. One per process; `worker_id` is its name in the store's leases.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    `news` tells the other processes of changes for which somebody may wait.
+    """
+
+    def __init__(self, store: Store, clock: Clock, news: TaskNews) -> None:
         self._store = store
         self._clock = clock
+        self._news = news
         self.worker_id = new_worker_id()
         self._leased: dict[str, Task] = {}
         self._unsaved: set[str] = set()
@@ -64,20 +68,6 @@ class Journal:
     def is_stored(self, task_id: str) -> bool:
         """Return whether the store has the task as it is."""
         return task_id not in self._unsaved
-
-    async def known(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
-        """Return the principal's tasks among these, from the store; while that cannot be read, those that are leased.
-
-        Raises:
-            StoreUnavailable: the store cannot be read, and some of them are not leased.
-        """
-        try:
-            return await self._store.tasks.get(task_ids, principal=principal)
-        except StoreUnavailable:
-            held = {id_: task for id_ in task_ids if (task := self._leased.get(id_)) and task.principal == principal}
-            if len(held) < len(set(task_ids)):
-                raise
-            return held
 
     async def add(
         self,
@@ -150,8 +140,8 @@ class Journal:
             before = self._leased.get(task_id)
             if before is None:
                 return None
-            after = changed(before, self._clock.now())
-            if after == before and task_id not in self._unsaved:
+            after, was_unsaved = changed(before, self._clock.now()), task_id in self._unsaved
+            if after == before and not was_unsaved:
                 return after
             if not await self._save(after):
                 self._drop(task_id)
@@ -166,6 +156,8 @@ class Journal:
             watch.notify(after)
         for listener in self._listeners:
             listener(after)
+        if task_id not in self._unsaved and (was_unsaved or _is_awaited(before, after)):
+            await self._news.notify(task_id)
         return after
 
     async def _save(self, task: Task) -> bool:
@@ -184,6 +176,8 @@ class Journal:
 
         If the store does not answer, all of them count as leased.
         """
+        if not task_ids:
+            return set()
         try:
             ours = await self._store.leases.held(task_ids, worker_id=self.worker_id)
         except StoreUnavailable:
@@ -249,6 +243,16 @@ class Journal:
                 if not self._watches[task_id]:
                     del self._watches[task_id]
 
+    def refresh(self, task_id: str) -> None:
+        """Let those who wait for a task read it again: another process may have changed it."""
+        for watch in self._watches.get(task_id, ()):
+            watch.refresh(task_id)
+
+    def refresh_all(self) -> None:
+        """Let all who wait read their tasks again."""
+        for task_id in self._watches:
+            self.refresh(task_id)
+
     def end_waits(self) -> None:
         """End all waits: they return what is known."""
         self.is_shutting_down = True
@@ -267,6 +271,13 @@ class Journal:
     def _drop(self, task_id: str) -> None:
         self._leased.pop(task_id, None)
         self._unsaved.discard(task_id)
+
+
+def _is_awaited(before: Task, after: Task) -> bool:
+    """Return whether a caller may wait for this change; none waits for progress alone."""
+    return after.status.is_final or (
+        after.submission is Submission.ACCEPTED and before.submission is not after.submission
+    )
 
 
 def _report_end(task: Task) -> None:

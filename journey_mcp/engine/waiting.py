@@ -4,6 +4,7 @@ A wait outlives a database that does not answer: it goes on with what is known o
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,12 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.backoff import Heartbeat
 from journey_mcp.engine.journal import Journal
-from journey_mcp.store import Store
+from journey_mcp.engine.task_reader import TaskReader
 
 HEARTBEAT_S = 3.0
 """How often a heartbeat is sent; clients drop a call that is silent for long."""
-_REFRESH_S = 0.5
-"""How often tasks that another process leases are read from the store."""
+_RETRY_S = 0.5
+"""How soon a first read that failed is tried again."""
 
 _LEAST_PROGRESS = 1e-6
 """By this much progress grows while nothing is known. In the longest wait that stays below what a wait for tasks first
@@ -48,87 +49,119 @@ class Wait:
     """Returns the position of a queued task, from 1."""
 
 
-async def read(
-    journal: Journal,
-    clock: Clock,
-    task_ids: Sequence[str],
-    *,
-    principal: Principal,
-    seconds: float,
-    report: Report | None,
-) -> dict[str, Task]:
-    """Return the principal's tasks among these; while the database does not answer, try again for so many seconds.
+class Waiting:
+    """Waits for tasks, whichever process leases them."""
 
-    Raises:
-        StoreUnavailable: it did not answer in this time.
-    """
-    started, beats = clock.elapsed(), 0
-    with journal.watch(task_ids) as watch:
-        while True:
-            try:
-                return await journal.known(task_ids, principal=principal)
-            except StoreUnavailable:
-                elapsed_s = clock.elapsed() - started
-                if elapsed_s >= seconds or journal.is_shutting_down:
-                    raise
-            if report and elapsed_s >= (beats + 1) * HEARTBEAT_S:
-                beats += 1
-                await report(beats * _LEAST_PROGRESS, _NOT_READ)
-            await watch.wait(clock, min(_REFRESH_S, seconds - elapsed_s))
-            watch.latest.clear()
+    def __init__(self, reader: TaskReader, journal: Journal, clock: Clock) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._clock = clock
 
+    async def read(
+        self, task_ids: Sequence[str], *, principal: Principal, seconds: float, report: Report | None
+    ) -> dict[str, Task]:
+        """Return the principal's tasks among these; while the database does not answer, try again for so many seconds.
 
-async def wait(
-    journal: Journal, store: Store, clock: Clock, request: Wait, known: Mapping[str, Task]
-) -> dict[str, Task]:
-    """Return the tasks once it is enough, once the time is up, or once the process shuts down.
-
-    `known` is how they are at the start, without those that are not the principal's. A running task of another process
-    has a notice if the database did not answer at the end.
-    """
-    tasks = dict(known)
-    unread: list[str] = []
-    started = clock.elapsed()
-    heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
-    with journal.watch(tasks) as watch:
-        tasks.update({id_: task for id_ in tasks if (task := journal.get(id_))})
-        while not (journal.is_shutting_down or request.is_enough(tasks)):
-            if (elapsed_s := clock.elapsed() - started) >= request.seconds:
-                break
-            remote = _elsewhere(journal, tasks) if request.principal is not None else []
-            delay_s = min(request.seconds - elapsed_s, next_beat_s - elapsed_s)
-            await watch.wait(clock, min(delay_s, _REFRESH_S) if remote else delay_s)
-            has_news = bool(watch.latest)
-            tasks.update(watch.latest)
-            watch.latest.clear()
-            if remote and request.principal is not None:
+        Raises:
+            StoreUnavailable: it did not answer in this time.
+        """
+        started, beats = self._clock.elapsed(), 0
+        with self._journal.watch(task_ids) as watch:
+            while True:
                 try:
-                    tasks.update(await store.tasks.get(remote, principal=request.principal))
-                    unread = []
-                except StoreUnavailable as error:
-                    if not unread:
-                        _log.warning("tasks cannot be read; the wait for them goes on: %s", error)
-                    unread = remote
-            elapsed_s = clock.elapsed() - started
-            if request.report and (has_news or elapsed_s >= next_beat_s):
-                queued = [id_ for id_ in remote if tasks[id_].status is Status.QUEUED]
-                positions = await store.queue.positions(queued, now=clock.now()) if queued else {}
-                positions |= {id_: position for id_ in tasks if (position := request.position_of(id_))}
-                await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, positions))
-            if elapsed_s >= next_beat_s:
-                next_beat_s = elapsed_s + HEARTBEAT_S
-    return {**tasks, **{id_: _last_known(tasks[id_]) for id_ in unread}}
+                    return await self._reader.known(task_ids, principal=principal)
+                except StoreUnavailable:
+                    elapsed_s = self._clock.elapsed() - started
+                    if elapsed_s >= seconds or self._journal.is_shutting_down:
+                        raise
+                if report and elapsed_s >= (beats + 1) * HEARTBEAT_S:
+                    beats += 1
+                    await report(beats * _LEAST_PROGRESS, _NOT_READ)
+                await watch.wait(self._clock, min(_RETRY_S, seconds - elapsed_s))
+                watch.take()
+
+    async def wait(self, request: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
+        """Return the tasks once it is enough, once the time is up, or once the process shuts down.
+
+        `known` is how they are at the start, without those that are not the principal's. A running task of another
+        process has a notice if the database did not answer at the end.
+        """
+        started = self._clock.elapsed()
+        with self._journal.watch(known) as watch:
+            view = _View(known, self._reader, self._journal, request)
+            heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
+            while not (self._journal.is_shutting_down or request.is_enough(view.tasks)):
+                if (elapsed_s := self._clock.elapsed() - started) >= request.seconds:
+                    break
+                next_s = min(request.seconds, next_beat_s, view.next_read_s)
+                if next_s > elapsed_s:
+                    await watch.wait(self._clock, next_s - elapsed_s)
+                changed, stale = watch.take()
+                await view.update(changed, stale, self._clock.elapsed() - started)
+                elapsed_s = self._clock.elapsed() - started
+                if request.report and (changed or stale or elapsed_s >= next_beat_s):
+                    progress = heartbeat.next(elapsed_s, _progress(view.tasks))
+                    await request.report(progress, _message(view.tasks, await view.positions()))
+                if elapsed_s >= next_beat_s:
+                    next_beat_s = elapsed_s + HEARTBEAT_S
+        return view.last_known()
+
+
+class _View:
+    """The tasks of one wait, as far as they are known."""
+
+    def __init__(self, known: Mapping[str, Task], reader: TaskReader, journal: Journal, request: Wait) -> None:
+        self._reader = reader
+        self._journal = journal
+        self._request = request
+        self._unread: Sequence[str] = ()
+        # what changed before the watch began was not heard
+        self._read_at_s = 0.0 if reader.hears_others else reader.refresh_s
+        self.tasks = {id_: task if task.status.is_final else journal.get(id_) or task for id_, task in known.items()}
+
+    @property
+    def next_read_s(self) -> float:
+        """When, in seconds since the begin of the wait, the store is read without any news."""
+        return self._read_at_s if self._elsewhere() else math.inf
+
+    async def update(self, changed: Mapping[str, Task], stale: Collection[str], elapsed_s: float) -> None:
+        """Take in changes of this process, and read those of others if there may be some."""
+        self.tasks.update(changed)
+        # another process may have taken a task over, because a webhook reached it
+        await self._journal.verify_leases([id_ for id_ in stale if id_ in self._journal])
+        remote = self._elsewhere()
+        if self._request.principal is None or not remote or not (stale or elapsed_s >= self._read_at_s):
+            return
+        self._read_at_s = elapsed_s + self._reader.refresh_s
+        try:
+            self.tasks.update(await self._reader.stored(remote, principal=self._request.principal))
+            self._unread = ()
+        except StoreUnavailable as error:
+            if not self._unread:
+                _log.warning("tasks cannot be read; the wait for them goes on: %s", error)
+            self._unread = remote
+
+    async def positions(self) -> dict[str, int]:
+        """Return the positions of queued tasks, wherever they are queued."""
+        queued = [id_ for id_ in self._elsewhere() if self.tasks[id_].status is Status.QUEUED]
+        here = {id_: position for id_ in self.tasks if (position := self._request.position_of(id_))}
+        return {**await self._reader.positions(queued), **here}
+
+    def last_known(self) -> dict[str, Task]:
+        """Return the tasks, with a notice of those whose last read failed."""
+        return {**self.tasks, **{id_: _last_known(self.tasks[id_]) for id_ in self._unread}}
+
+    def _elsewhere(self) -> list[str]:
+        """Return the running tasks that another process leases, unless none is to be read."""
+        if self._request.principal is None:
+            return []
+        return [id_ for id_, task in self.tasks.items() if not task.status.is_final and id_ not in self._journal]
 
 
 def _last_known(task: Task) -> Task:
-    """Return a running task with the notice that this is how it was last known."""
     if task.status.is_final:
         return task
     return replace(task, notices=(*task.notices, Notice.of("database_silent")))
-
-
-def _elsewhere(journal: Journal, tasks: Mapping[str, Task]) -> list[str]:
-    return [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
 
 
 def stage(task: Task, position: int | None = None) -> str:

@@ -31,6 +31,9 @@ from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.recovery import Recovery
 from journey_mcp.engine.retention import Retention
 from journey_mcp.engine.submitter import Submitter
+from journey_mcp.engine.task_news import NoTaskNews
+from journey_mcp.engine.task_reader import TaskReader
+from journey_mcp.engine.waiting import Waiting
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.image_folder import ImageFolder
@@ -93,14 +96,12 @@ async def open_studio(
         opened = open_store(settings.resolved_database_url(), listen_url=settings.listen_url)
         store = await stack.enter_async_context(opened)
         clients = await stack.enter_async_context(open_clients(settings, adapters))
-        base_urls = [account.base_url for account in clients.accounts]
-        safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*base_urls)
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
         clock = clock or Clock()
         callback_urls = CallbackUrls(settings.public_url if listening else None)
-        assembled = _assemble(settings, clock, store, clients, safe_http, workers, callback_urls, principals)
+        assembled = _assemble(settings, clock, store, clients, workers, callback_urls, principals)
         try:
             async with _running(assembled, listening):
                 yield assembled.studio
@@ -149,13 +150,16 @@ def _assemble(
     clock: Clock,
     store: Store,
     clients: ProviderClients,
-    safe_http: SafeHttpClient,
     workers: Workers,
     callback_urls: CallbackUrls,
     principals: PrincipalLimits,
 ) -> _Assembled:
     """Connect the parts of a studio: the only place where that is done."""
-    journal = Journal(store, clock)
+    news = NoTaskNews()
+    journal = Journal(store, clock, news)
+    safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*(one.base_url for one in clients.accounts))
+    reader = TaskReader(store, journal, clock, news)
+    waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
     folder = ImageFolder(settings.resolved_data_dir())
     retention = Retention(folder, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
@@ -186,7 +190,7 @@ def _assemble(
     keeper = Keeper(store, folder, retention, clock, workers, images, safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
-    refiner = Refiner(clients, journal, store, images)
+    refiner = Refiner(clients, journal, reader, store, images)
     creator = Creator(clock, clients, outbound_webhooks, images, planner, refiner, starter, is_listening=is_listening)
     recovery = Recovery(journal, store, clock, clients, poller, retention, keep_s=settings.keep_days * 86400.0)
     loops = (
@@ -199,15 +203,17 @@ def _assemble(
         previews.run,
         partial(inbound_webhooks.expire, in_flight.__contains__),
         recovery.run,
+        reader.run,
     )
     lifecycle = Lifecycle(
-        loops, clock, journal, store, clients, in_flight, deduplication, outbound_webhooks, copies, workers
+        loops, clock, journal, waiting, clients, in_flight, deduplication, outbound_webhooks, copies, workers
     )
     studio = Studio(
         settings,
         clock,
         store,
         journal,
+        waiting,
         clients,
         safe_http,
         creator=creator,

@@ -13,10 +13,9 @@ from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outage import OUTAGE_S
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
-from journey_mcp.engine.waiting import Wait, all_final, wait
+from journey_mcp.engine.waiting import Wait, Waiting, all_final
 from journey_mcp.media.workers import Workers
 from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.store import Store
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 """Background work that never ends."""
@@ -42,7 +41,7 @@ class Lifecycle:
         loops: Sequence[Loop],
         clock: Clock,
         journal: Journal,
-        store: Store,
+        waiting: Waiting,
         clients: ProviderClients,
         in_flight: InFlight,
         deduplication: Deduplication,
@@ -53,7 +52,7 @@ class Lifecycle:
         self._loops = loops
         self._clock = clock
         self._journal = journal
-        self._store = store
+        self._waiting = waiting
         self._clients = clients
         self._in_flight = in_flight
         self._deduplication = deduplication
@@ -80,7 +79,7 @@ class Lifecycle:
         needed = {task.id: task for task in self._journal.leased if self._needs_this_process(task)}
         left_s = until - self._clock.elapsed()
         request = Wait(task_ids=list(needed), principal=None, seconds=left_s, is_enough=all_final)
-        await wait(self._journal, self._store, self._clock, request, needed)
+        await self._waiting.wait(request, needed)
         await self._journal.store_pending(min(max(until - self._clock.elapsed(), 0.0), OUTAGE_S))
         with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
             await self._outbound_webhooks.drain()

@@ -11,6 +11,7 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest, Parent
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.task_reader import TaskReader
 from journey_mcp.media.image_text import WholeTask
 from journey_mcp.providers.base import Account
 from journey_mcp.providers.clients import ProviderClients
@@ -66,10 +67,13 @@ class _Earlier:
 class Refiner:
     """Finds what an action needs."""
 
-    def __init__(self, clients: ProviderClients, journal: Journal, store: Store, images: ImageFinder) -> None:
+    def __init__(
+        self, clients: ProviderClients, journal: Journal, reader: TaskReader, store: Store, images: ImageFinder
+    ) -> None:
         self._clients = clients
         self._catalog = clients.catalog
         self._journal = journal
+        self._reader = reader
         self._store = store
         self._images = images
 
@@ -104,7 +108,7 @@ class Refiner:
         named = await self._images.earlier(request.image, principal)
         if named is None:
             return None
-        task = (await self._journal.known([named.task_id], principal=principal)).get(named.task_id)
+        task = (await self._reader.known([named.task_id], principal=principal)).get(named.task_id)
         if isinstance(named, WholeTask):
             is_number_needed = action.sends_number or action.images.is_taken or task is None or not task.images
             named = only_image(f"image={request.image!r}", named, task) if is_number_needed else _first(named)

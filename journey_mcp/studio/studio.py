@@ -21,7 +21,7 @@ from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.task_list import read_newest, read_spent
 from journey_mcp.engine.totals import read_totals
-from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, read, wait
+from journey_mcp.engine.waiting import Report, Wait, Waiting, all_answered, all_final, any_final
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.accounts import not_polled_reason
 from journey_mcp.providers.clients import ProviderClients
@@ -58,6 +58,7 @@ class Studio:
         clock: Clock,
         store: Store,
         journal: Journal,
+        waiting: Waiting,
         clients: ProviderClients,
         safe_http: SafeHttpClient,
         *,
@@ -83,6 +84,7 @@ class Studio:
         self._clock = clock
         self._store = store
         self._journal = journal
+        self._waiting = waiting
         self._clients = clients
         self._creator = creator
         self._keeper = keeper
@@ -131,7 +133,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        found = await wait(self._journal, self._store, self._clock, request, {task.id: task})
+        found = await self._waiting.wait(request, {task.id: task})
         if not task.status.is_final and not self._saves and self._copies.leaves_as_is(task.id):
             return found[task.id]  # without a look for copies, which the call would wait for
         return (await self._shown(found, seconds))[task.id]
@@ -151,7 +153,7 @@ class Studio:
             StoreUnavailable: the database did not answer in this time, so it is not known which tasks there are.
         """
         started = self.elapsed()
-        known = await read(self._journal, self._clock, task_ids, principal=principal, seconds=seconds, report=report)
+        known = await self._waiting.read(task_ids, principal=principal, seconds=seconds, report=report)
         running = {id_ for id_, task in known.items() if not task.status.is_final}
         request = Wait(
             task_ids=list(known),
@@ -162,7 +164,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        found = await wait(self._journal, self._store, self._clock, request, known)
+        found = await self._waiting.wait(request, known)
         shown = await self._shown(found, seconds)
         return {id_: self._with_elsewhere(task) for id_, task in shown.items()}
 

@@ -1,0 +1,66 @@
+"""Reading tasks for callers: from the store, and from this process what it leases."""
+
+from collections.abc import Mapping, Sequence
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.core.principals import Principal
+from journey_mcp.core.tasks import Task
+from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.task_news import TaskNews
+from journey_mcp.store import Store
+
+_REFRESH_S = 0.5
+"""How often waiting callers read tasks that another process leases, while no news of them arrive."""
+_REFRESH_WITH_NEWS_S = 5.0
+"""The same while news arrive: some may be lost."""
+
+
+class TaskReader:
+    """Reads tasks, and hears from the other processes when to read them again."""
+
+    def __init__(self, store: Store, journal: Journal, clock: Clock, news: TaskNews) -> None:
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._news = news
+
+    @property
+    def hears_others(self) -> bool:
+        """Whether news of other processes arrive."""
+        return self._news.is_live
+
+    @property
+    def refresh_s(self) -> float:
+        """After how many seconds a waiting caller reads tasks of other processes without news of them."""
+        return _REFRESH_WITH_NEWS_S if self.hears_others else _REFRESH_S
+
+    async def run(self) -> None:
+        """Let waiting callers read again what has changed in other processes, for ever."""
+        await self._news.run(self._journal.refresh, self._journal.refresh_all)
+
+    async def known(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
+        """Return the principal's tasks among these, from the store; while that cannot be read, those that are leased.
+
+        Raises:
+            StoreUnavailable: the store cannot be read, and some of them are not leased.
+        """
+        try:
+            return await self.stored(task_ids, principal=principal)
+        except StoreUnavailable:
+            leased = {id_: task for id_ in task_ids if (task := self._journal.get(id_)) and task.principal == principal}
+            if len(leased) < len(set(task_ids)):
+                raise
+            return leased
+
+    async def stored(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
+        """Return the principal's tasks among these, from the store.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        return await self._store.tasks.get(task_ids, principal=principal)
+
+    async def positions(self, task_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the positions of tasks in the queues of other processes; none if they cannot be read."""
+        return await self._store.queue.positions(task_ids, now=self._clock.now()) if task_ids else {}
