@@ -65,6 +65,8 @@ SENTENCES = {
     "sandbox_image": "This is a sandbox image: made up, free whatever the cost says; its link works while the server "
     "runs. Set {variables}, or another provider's key, for real images.",
     "save_failed": "{image} is not in the folder of JOURNEY_MCP_SAVE_DIR: {reason}. Use its link or its copy.",
+    "sender_lost": "The server that sent the request seems to have ended. If it has not, the answer may still reach it "
+    "until {until}; then the task ends as unconfirmed. Nothing is sent again.",
     "switch_dash": "{given} in the prompt was read as {sent}.",
     "switch_unknown": "{switch} is not a known switch of {offer}: it may be ignored or refused.",
     "switch_value": "{switch} is not a documented value of {offer} ({allowed}): it may be ignored or refused.",

@@ -8,18 +8,15 @@ from typing import Protocol
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.core.tasks import Submission, Task
-from journey_mcp.core.worker_id import is_alive
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
+from journey_mcp.engine.liveness import Liveness, may_still_run
 from journey_mcp.engine.retention import Retention
-from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import Store
 
 RENEW_AFTER_S = 2.0
 """Of the 6 s of a lease: a renewal may fail twice, or come 4 s late."""
 _PURGE_EVERY_S = 3600.0
-_ANSWERED_WITHIN_S = MAX_SUBMIT_S + 60.0
-"""No creating request is awaited longer; an upload before it costs nothing if it is lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +52,7 @@ class Recovery:
         upstreams: Addresses,
         poller: Polls,
         retention: Retention,
+        liveness: Liveness,
         *,
         keep_s: float,
     ) -> None:
@@ -64,6 +62,7 @@ class Recovery:
         self._upstreams = upstreams
         self._poller = poller
         self._retention = retention
+        self._liveness = liveness
         self._keep_s = keep_s
         self._purge_at = -math.inf
         self._acquired = Wakeup()
@@ -76,20 +75,24 @@ class Recovery:
         self._journal.on_acquired(lambda _task: self._acquired.notify())
         due = self._clock.now()
         while True:
-            pause_s = RENEW_AFTER_S
+            pause_s, has_failed = RENEW_AFTER_S, False
             try:
                 pause_s = await self._cycle(due)
             except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
                 _log.exception("leases cannot be renewed; it is tried again")
+                has_failed = True
             due = await self._sleep(pause_s)
+            if has_failed:
+                due = -math.inf
 
     async def _cycle(self, due: float) -> float:
         """Do what is due; return the seconds until the next cycle."""
         pause_s = RENEW_AFTER_S
         await self._journal.renew()
+        await self._liveness.beat()
         now = self._clock.now()
-        # After the whole machine was suspended, every lease has expired. The other processes wake at the same
-        # time: they get one cycle to renew before this one takes over their tasks.
+        # After the whole machine was suspended, or the database was away, every lease has expired. The other processes
+        # continue at the same time: they get one cycle to renew before this one takes over their tasks.
         if now - due < LEASE_S - RENEW_AFTER_S:
             await self._take_over(now)
             pause_s = await self._until_due(self._clock.now())
@@ -117,11 +120,13 @@ class Recovery:
     async def _take_over(self, now: float) -> None:
         journal = self._journal
         orphans = await self._store.leases.orphans(now=now, addresses=list(self._upstreams.addresses()))
+        running = await self._liveness.running({worker_id for _, worker_id in orphans})
         # a task that is leased to this process but not in its memory has no worker: its acquisition was interrupted
         expired = [
             task.id
             for task, worker_id in orphans
-            if (worker_id == journal.worker_id and task.id not in journal) or not _may_still_run(task, worker_id, now)
+            if (worker_id == journal.worker_id and task.id not in journal)
+            or not may_still_run(task, now, is_running=running[worker_id])
         ]
         if not expired:
             return
@@ -136,20 +141,6 @@ class Recovery:
                 self._poller.add(task, now=True)
             else:
                 await journal.change(task.id, _after_crash)
-
-
-def _may_still_run(task: Task, worker_id: str, now: float) -> bool:
-    """Return whether to leave a task to its process, which may be paused and not dead.
-
-    A running process keeps the tasks that it has not sent, or whose answer it awaits. If it is unknown whether it runs,
-    it keeps only the latter: what it has not sent, it cannot send once another process has the lease.
-    """
-    is_running = is_alive(worker_id)
-    if task.submission is Submission.ACCEPTED or is_running is False:
-        return False
-    if task.submission is Submission.PREPARED:
-        return is_running is True
-    return now - task.updated_at < _ANSWERED_WITHIN_S
 
 
 def _after_crash(task: Task, now: float) -> Task:

@@ -1,12 +1,16 @@
 """Reading tasks for callers: from the store, and from this process what it leases."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.tasks import Task
+from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.core.text import timestamp
 from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.liveness import ANSWERED_WITHIN_S, Liveness
 from journey_mcp.engine.task_news import TaskNews
 from journey_mcp.store import Store
 
@@ -19,11 +23,12 @@ _REFRESH_WITH_NEWS_S = 5.0
 class TaskReader:
     """Reads tasks, and hears from the other processes when to read them again."""
 
-    def __init__(self, store: Store, journal: Journal, clock: Clock, news: TaskNews) -> None:
+    def __init__(self, store: Store, journal: Journal, clock: Clock, news: TaskNews, liveness: Liveness) -> None:
         self._store = store
         self._journal = journal
         self._clock = clock
         self._news = news
+        self._liveness = liveness
 
     @property
     def hears_others(self) -> bool:
@@ -64,3 +69,29 @@ class TaskReader:
     async def positions(self, task_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the positions of tasks in the queues of other processes; none if they cannot be read."""
         return await self._store.queue.positions(task_ids, now=self._clock.now()) if task_ids else {}
+
+    async def with_lost_senders(self, tasks: Mapping[str, Task]) -> dict[str, Task]:
+        """Return the tasks with a notice for each whose answer only a worker can receive that seems to be dead."""
+        sent = {id_ for id_, task in tasks.items() if _awaits_answer(task) and id_ not in self._journal}
+        if not sent:
+            return dict(tasks)
+        try:
+            addresses = {(tasks[id_].provider, None) for id_ in sent}
+            orphans = await self._store.leases.orphans(now=self._clock.now(), addresses=addresses)
+            lost = {task.id: worker_id for task, worker_id in orphans if task.id in sent}
+            running = await self._liveness.running(set(lost.values()))
+        except StoreUnavailable:
+            return dict(tasks)
+        return {
+            id_: _with_lost_sender(task) if id_ in lost and not running[lost[id_]] else task
+            for id_, task in tasks.items()
+        }
+
+
+def _awaits_answer(task: Task) -> bool:
+    return task.submission is Submission.SENT and not task.status.is_final and task.callback_deadline is None
+
+
+def _with_lost_sender(task: Task) -> Task:
+    until = timestamp(task.updated_at + ANSWERED_WITHIN_S)
+    return replace(task, notices=(*task.notices, Notice.of("sender_lost", until=until)))

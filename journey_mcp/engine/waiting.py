@@ -104,7 +104,7 @@ class Waiting:
                     await request.report(progress, _message(view.tasks, await view.positions()))
                 if elapsed_s >= next_beat_s:
                     next_beat_s = elapsed_s + HEARTBEAT_S
-        return view.last_known()
+        return await self._reader.with_lost_senders(view.last_known())
 
 
 class _View:

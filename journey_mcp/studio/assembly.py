@@ -24,6 +24,7 @@ from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.liveness import Liveness, NoHeartbeats
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
@@ -158,7 +159,8 @@ def _assemble(
     news = NoTaskNews()
     journal = Journal(store, clock, news)
     safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*(one.base_url for one in clients.accounts))
-    reader = TaskReader(store, journal, clock, news)
+    liveness = Liveness(NoHeartbeats(), clock, journal.worker_id)
+    reader = TaskReader(store, journal, clock, news, liveness)
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
     folder = ImageFolder(settings.resolved_data_dir())
@@ -192,7 +194,8 @@ def _assemble(
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     refiner = Refiner(clients, journal, reader, store, images)
     creator = Creator(clock, clients, outbound_webhooks, images, planner, refiner, starter, is_listening=is_listening)
-    recovery = Recovery(journal, store, clock, clients, poller, retention, keep_s=settings.keep_days * 86400.0)
+    keep_s = settings.keep_days * 86400.0
+    recovery = Recovery(journal, store, clock, clients, poller, retention, liveness, keep_s=keep_s)
     loops = (
         poller.run,
         deduplication.run,

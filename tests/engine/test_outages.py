@@ -19,6 +19,7 @@ from support import (
     make_wide_environment,
     running_studio,
     settings_for,
+    until_accepted,
 )
 
 from journey_mcp import sandbox
@@ -197,3 +198,21 @@ async def test_the_end_of_a_server_waits_for_a_paid_answer_that_cannot_be_stored
         group.cancel_scope.cancel()
     assert rows(tmp_path, "submission") == [("accepted",) if seconds == 30 else ("sent",)]
     assert ("cannot be stored before the server ends" in caplog.text) is (seconds == 90)
+
+
+async def test_after_an_outage_servers_get_a_cycle_to_renew(tmp_path: Path) -> None:
+    """All leases have expired then, and none of these servers is dead: no task moves."""
+    async with (
+        make_environment(tmp_path, "submit:hang") as here,
+        running_studio(here.studio.settings, here.clock) as other,
+    ):
+        for studio in (here.studio, other):
+            await until_accepted(studio, await created(studio, make_request(model="midjourney")))
+            await here.clock.sleep(1)
+        before = rows(tmp_path, "id, lease_worker")
+        assert len({worker for _, worker in before}) == 2
+        with database_away(tmp_path):
+            await here.clock.sleep(30.7)
+        await here.clock.sleep(10)
+        assert rows(tmp_path, "id, lease_worker") == before
+        other.begin_shutdown()

@@ -17,6 +17,7 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.journal import LEASE_S, Journal
+from journey_mcp.engine.liveness import Liveness, NoHeartbeats
 from journey_mcp.engine.recovery import RENEW_AFTER_S, Recovery
 from journey_mcp.engine.retention import Retention
 from journey_mcp.engine.task_news import NoTaskNews
@@ -177,7 +178,8 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
                 raise AssertionError(f"{task.id} was not accepted, and there is nothing to poll ({now=})")
 
         retention = Retention(ImageFolder(tmp_path), store, clock, max_bytes=1)
-        recovery = Recovery(journal, store, clock, Looking(), Looking(), retention, keep_s=1e9)
+        liveness = Liveness(NoHeartbeats(), clock, journal.worker_id)
+        recovery = Recovery(journal, store, clock, Looking(), Looking(), retention, liveness, keep_s=1e9)
         started = clock.now()
         async with anyio.create_task_group() as group:
             group.start_soon(recovery.run)
