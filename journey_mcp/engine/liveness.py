@@ -36,17 +36,6 @@ class Workers(Protocol):
         ...
 
 
-class NoHeartbeats:
-    """No heartbeats: it is unknown whether a worker of another machine runs."""
-
-    async def beat(self, worker_id: str) -> None:
-        """Do nothing."""
-
-    async def seen_at(self, worker_ids: Collection[str]) -> Mapping[str, float]:  # noqa: ARG002  # none was ever seen
-        """Return nothing."""
-        return {}
-
-
 class Liveness:
     """Records that this worker runs, and finds out which others do."""
 

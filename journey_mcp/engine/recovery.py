@@ -89,7 +89,8 @@ class Recovery:
         """Do what is due; return the seconds until the next cycle."""
         pause_s = RENEW_AFTER_S
         await self._journal.renew()
-        await self._liveness.beat()
+        if self._journal.leased:  # nobody asks about a worker without tasks, and an idle disk may sleep
+            await self._liveness.beat()
         now = self._clock.now()
         # After the whole machine was suspended, or the database was away, every lease has expired. The other processes
         # continue at the same time: they get one cycle to renew before this one takes over their tasks.

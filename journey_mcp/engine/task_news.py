@@ -23,15 +23,3 @@ class TaskNews(Protocol):
         the event loop.
         """
         ...
-
-
-class NoTaskNews:
-    """No news: the processes are not connected, and read the store every half second while they wait."""
-
-    is_live = False
-
-    async def notify(self, task_id: str) -> None:
-        """Do nothing."""
-
-    async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
-        """Return: there is nothing to hear."""

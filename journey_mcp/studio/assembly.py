@@ -24,7 +24,7 @@ from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.engine.journal import Journal
-from journey_mcp.engine.liveness import Liveness, NoHeartbeats
+from journey_mcp.engine.liveness import Liveness
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
@@ -32,7 +32,6 @@ from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.recovery import Recovery
 from journey_mcp.engine.retention import Retention
 from journey_mcp.engine.submitter import Submitter
-from journey_mcp.engine.task_news import NoTaskNews
 from journey_mcp.engine.task_reader import TaskReader
 from journey_mcp.engine.waiting import Waiting
 from journey_mcp.engine.webhook_policy import WebhookPolicy
@@ -156,10 +155,10 @@ def _assemble(
     principals: PrincipalLimits,
 ) -> _Assembled:
     """Connect the parts of a studio: the only place where that is done."""
-    news = NoTaskNews()
+    news = store.notifications
     journal = Journal(store, clock, news)
     safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*(one.base_url for one in clients.accounts))
-    liveness = Liveness(NoHeartbeats(), clock, journal.worker_id)
+    liveness = Liveness(store.workers, clock, journal.worker_id)
     reader = TaskReader(store, journal, clock, news, liveness)
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None

@@ -19,7 +19,6 @@ from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.engine.deduplication import Deduplication, digest
 from journey_mcp.engine.journal import Journal
-from journey_mcp.engine.task_news import NoTaskNews
 from journey_mcp.store import open_store
 
 SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the dunes"}
@@ -273,7 +272,7 @@ async def acknowledge(here: Environment, task_id: str) -> None:
 async def deduplication(here: Environment) -> AsyncIterator[Deduplication]:
     """Another process's, at the same database."""
     async with open_store(here.studio.settings.resolved_database_url()) as store:
-        yield Deduplication(Journal(store, here.clock, NoTaskNews()), store, here.clock)
+        yield Deduplication(Journal(store, here.clock, store.notifications), store, here.clock)
 
 
 @pytest.mark.parametrize("others", [False, True])

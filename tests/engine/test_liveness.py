@@ -18,7 +18,6 @@ from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.liveness import ANSWERED_WITHIN_S, Liveness
 from journey_mcp.engine.recovery import Recovery
 from journey_mcp.engine.retention import Retention
-from journey_mcp.engine.task_news import NoTaskNews
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.store import open_store
 
@@ -81,7 +80,7 @@ async def test_each_task_of_a_silent_worker_waits_as_long_as_it_must(tmp_path: P
         for submission in (Submission.PREPARED, Submission.SENT, Submission.ACCEPTED):
             task = replace(TASK, id=submission.value, submission=submission, updated_at=clock.now())
             await store.tasks.add(task, worker_id=ELSEWHERE, lease_until=clock.now() + LEASE_S)
-        journal, polled = Journal(store, clock, NoTaskNews()), Polled(clock)
+        journal, polled = Journal(store, clock, store.notifications), Polled(clock)
         beats = Heartbeats(clock, {ELSEWHERE: clock.now()})
         retention = Retention(ImageFolder(tmp_path), store, clock, max_bytes=1)
         liveness = Liveness(beats, clock, journal.worker_id)

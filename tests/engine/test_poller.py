@@ -23,7 +23,6 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import Journal
-from journey_mcp.engine.task_news import NoTaskNews
 from journey_mcp.store import open_store
 
 
@@ -163,7 +162,7 @@ async def test_a_task_that_another_process_took_over_is_not_polled_any_more(tmp_
     async with make_environment(tmp_path, "submit:hang,times=always") as here:
         taken, kept = [await here.accepted(model="midjourney", prompt=prompt) for prompt in ("taken", "kept")]
         async with open_store(here.studio.settings.resolved_database_url()) as store:
-            journal = Journal(store, here.clock, NoTaskNews())
+            journal = Journal(store, here.clock, store.notifications)
             for task in (taken, kept):
                 held = await store.leases.take_over(task.id, worker_id=journal.worker_id, lease_until=9e9)
                 assert held is not None

@@ -17,10 +17,9 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.journal import LEASE_S, Journal
-from journey_mcp.engine.liveness import Liveness, NoHeartbeats
+from journey_mcp.engine.liveness import Liveness
 from journey_mcp.engine.recovery import RENEW_AFTER_S, Recovery
 from journey_mcp.engine.retention import Retention
-from journey_mcp.engine.task_news import NoTaskNews
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import open_store
@@ -165,7 +164,7 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
     """Every lease looks expired then: none is taken over at first, those that stay expired are afterwards."""
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         clock = SleepyClock()
-        journal = Journal(store, clock, NoTaskNews())
+        journal = Journal(store, clock, store.notifications)
         await store.tasks.add(left_behind("u"), worker_id="another", lease_until=clock.now() + LEASE_S)
         looked_at: list[float] = []
 
@@ -178,7 +177,7 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
                 raise AssertionError(f"{task.id} was not accepted, and there is nothing to poll ({now=})")
 
         retention = Retention(ImageFolder(tmp_path), store, clock, max_bytes=1)
-        liveness = Liveness(NoHeartbeats(), clock, journal.worker_id)
+        liveness = Liveness(store.workers, clock, journal.worker_id)
         recovery = Recovery(journal, store, clock, Looking(), Looking(), retention, liveness, keep_s=1e9)
         started = clock.now()
         async with anyio.create_task_group() as group:

@@ -15,7 +15,7 @@ from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import LEASE_S, Journal
-from journey_mcp.engine.liveness import Liveness, NoHeartbeats
+from journey_mcp.engine.liveness import Liveness
 from journey_mcp.engine.task_reader import TaskReader
 from journey_mcp.engine.waiting import Wait, Waiting, all_answered, all_final
 from journey_mcp.store import Store, open_store
@@ -85,7 +85,7 @@ async def two_processes(folder: Path) -> AsyncIterator[tuple[Process, Process]]:
             news = QueuedNews(listeners)
             listeners.append(news)
             journal = Journal(store, clock, news)
-            liveness = Liveness(NoHeartbeats(), clock, journal.worker_id)
+            liveness = Liveness(store.workers, clock, journal.worker_id)
             reader = TaskReader(store, journal, clock, news, liveness)
             processes.append(Process(store, journal, news, reader, clock))
             group.start_soon(processes[-1].reader.run)
