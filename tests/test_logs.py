@@ -59,8 +59,8 @@ def test_the_audit_log_says_who_called_and_what_it_cost(caplog: pytest.LogCaptur
         "cost": 4,
         "unit": "credits",
     }
-    AuditLog().ended(Operation("call", {**attributes, "secret": "x"}, ()), 1.23456)
-    AuditLog().ended(Operation("copy", {}, ()), 1.0)
+    AuditLog().ended(Operation("call", {**attributes, "secret": "x"}), 1.23456)
+    AuditLog().ended(Operation("copy", {}), 1.0)
     (logged,) = caplog.records
     assert logged.getMessage() == (
         "call caller=token:ana tool=imagine outcome=completed model=midjourney cost=4 unit=credits duration_s=1.235"

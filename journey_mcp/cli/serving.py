@@ -13,6 +13,7 @@ from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.formats import FORMATS, Format
 from journey_mcp.core.errors import InvalidArguments, SetupError
+from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.registry import load
 from journey_mcp.settings import Settings
@@ -20,6 +21,7 @@ from journey_mcp.startup import checked_settings, ready_settings
 
 if TYPE_CHECKING:
     from journey_mcp.server.lifespan import StudioOpener
+    from journey_mcp.studio.assembly import Listening
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5})")
 _PORTS = range(1, 65536)
@@ -100,17 +102,18 @@ def serve(request: ServeRequest) -> None:
     if endpoint is None:
         _serve_stdio(request)
         return
-    from journey_mcp.server.auth.middleware import authentication_of  # noqa: PLC0415  # only a server needs it
+    from journey_mcp.server.auth.access import access_of  # noqa: PLC0415  # neither the sandbox nor specs needs a server
     from journey_mcp.server.transports import http  # noqa: PLC0415  # the same
 
-    settings, opener = _prepared(request)
-    authentication = authentication_of(settings)
-    listeners = http.bind(*endpoint, has_authentication=authentication is not None)
+    settings = checked_settings(request.variables())
+    access = access_of(settings)
+    opener = _opener(settings, request.webhooks, access.limits if access else None)
+    listeners = http.bind(*endpoint, has_authentication=access is not None)
     url = settings.endpoint_url or f"{_url(endpoint.host, endpoint.port)}/mcp"
     console.info(f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.")
     if settings.save_dir is not None:
         console.info("JOURNEY_MCP_SAVE_DIR has no effect over HTTP: clients do not see the folders of this machine.")
-    http.serve(settings, listeners, opener, authentication)
+    http.serve(settings, listeners, opener, access)
 
 
 def _serve_stdio(request: ServeRequest) -> None:
@@ -137,13 +140,22 @@ def _check_ports(webhooks: str, endpoint: Endpoint | None) -> None:
 
 def _prepared(request: ServeRequest) -> "tuple[Settings, StudioOpener | None]":
     settings = checked_settings(request.variables())
-    return settings, _webhook_opener(settings, request.webhooks) if request.webhooks is not None else None
+    return settings, _opener(settings, request.webhooks, None)
 
 
-def _webhook_opener(settings: Settings, address: str) -> "StudioOpener":
-    """Return what opens a studio with webhooks on this address; the port is bound at once."""
+def _opener(settings: Settings, webhooks: str | None, principals: PrincipalLimits | None) -> "StudioOpener | None":
+    """Return what opens a studio with webhooks at this address and these limits; `None` if there are neither."""
+    if webhooks is None and principals is None:
+        return None
+    from journey_mcp.studio import open_studio  # noqa: PLC0415  # otherwise it is imported after the first answer
+
+    listening = _listening(settings, webhooks) if webhooks is not None else None
+    return partial(open_studio, listening=listening, principals=principals or NO_PRINCIPAL_LIMITS)
+
+
+def _listening(settings: Settings, address: str) -> "Listening":
+    """Return what receives webhooks at this address; the port is bound at once."""
     from journey_mcp.server.transports.webhooks import bind, listening_at  # noqa: PLC0415  # only with webhooks
-    from journey_mcp.studio import open_studio  # noqa: PLC0415
 
     host, port = parse_address("--webhooks", address)
     if settings.public_url is None:
@@ -153,7 +165,7 @@ def _webhook_opener(settings: Settings, address: str) -> "StudioOpener":
         )
     listener = bind(host, port)
     console.info(f"Receiving providers' webhooks at {_url(host, port)}; {settings.public_url} must lead there.")
-    return partial(open_studio, listening=listening_at(listener))
+    return listening_at(listener)
 
 
 def _url(host: str, port: int) -> str:

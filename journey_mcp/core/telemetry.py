@@ -22,12 +22,11 @@ COMPLETED = "completed"
 class Operation:
     """Something with a beginning and an end; a context manager. An exception sets its outcome."""
 
-    __slots__ = ("_recorders", "_started", "attributes", "kind")
+    __slots__ = ("_started", "attributes", "kind")
 
-    def __init__(self, kind: Kind, attributes: dict[str, Value], recorders: "tuple[Recorder, ...]") -> None:
+    def __init__(self, kind: Kind, attributes: dict[str, Value]) -> None:
         self.kind = kind
         self.attributes = attributes
-        self._recorders = recorders
         self._started = 0.0
 
     def set(self, **attributes: Value | None) -> None:
@@ -40,7 +39,7 @@ class Operation:
         return str(self.attributes.get("outcome", COMPLETED))
 
     def __enter__(self) -> Self:
-        for recorder in self._recorders:
+        for recorder in _recorders:
             recorder.started(self)
         self._started = time.perf_counter()
         return self
@@ -51,12 +50,15 @@ class Operation:
         duration_s = time.perf_counter() - self._started
         if error is not None:
             self.attributes["outcome"] = _outcome_of(error)
-        for recorder in reversed(self._recorders):
+        for recorder in reversed(_recorders):
             recorder.ended(self, duration_s)
 
 
 class Recorder(Protocol):
-    """Records operations. Its methods return at once and never raise."""
+    """Records operations, also the end of one that began before it recorded.
+
+    Its methods return at once, and never raise.
+    """
 
     def started(self, operation: Operation) -> None:
         """Note that it begins."""
@@ -88,13 +90,13 @@ def record_to(recorder: Recorder) -> Callable[[], None]:
 
 def measure(kind: Kind, **attributes: Value) -> Operation:
     """Return an operation that begins with `with`."""
-    return Operation(kind, attributes, _recorders)
+    return Operation(kind, attributes)
 
 
 def report(kind: Kind, duration_s: float, **attributes: Value | None) -> None:
     """Report an operation that is over."""
     if _recorders:
-        operation = Operation(kind, {}, _recorders)
+        operation = Operation(kind, {})
         operation.set(**attributes)
         for recorder in _recorders:
             recorder.started(operation)

@@ -13,6 +13,7 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from journey_mcp import __version__
+from journey_mcp.core import telemetry
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.redaction import Redactor, redactor_of
 from journey_mcp.server import features
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
     from mcp_types.methods import CacheableMethod
 
+ToolResult = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
+"""A plain object is the result of an extension: a task."""
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
 _UNCHANGING: "tuple[CacheableMethod, ...]" = (
     "server/discover",
@@ -166,14 +169,21 @@ async def _list_tools(
     return types.ListToolsResult.model_validate({"tools": ctx.lifespan_context.tool_set().tools})
 
 
-async def _call_tool(
-    ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams
-) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
-    lifespan = ctx.lifespan_context
-    tool_set = lifespan.tool_set()
+async def _call_tool(ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams) -> ToolResult:
+    tool_set = ctx.lifespan_context.tool_set()
     if params.name not in tool_set.names:
         names = ", ".join(tool_set.names)
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. Tools: {names}")
+    with telemetry.measure("call", tool=params.name, caller=identity_of(ctx).name) as operation:
+        result = await _tool_result(ctx, params)
+        from journey_mcp.server.observability.calls import describe  # noqa: PLC0415  # not before the first answer
+
+        describe(operation, result)
+        return result
+
+
+async def _tool_result(ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams) -> ToolResult:
+    lifespan = ctx.lifespan_context
     try:
         if missing := missing_scope(identity_of(ctx), ctx.method, params.name):
             raise scopes.error(missing)
@@ -184,7 +194,7 @@ async def _call_tool(
         return error_result(params.name, error)
     from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params, studio, tool_set.defaults, ctx)
+    return await call(params, studio, lifespan.tool_set().defaults, ctx)
 
 
 async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types.NotificationParams) -> None:

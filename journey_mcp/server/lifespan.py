@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from anyio import to_thread
 from journey_mcp.core.errors import InternalError, JourneyError
 from journey_mcp.net import certificates
 from journey_mcp.server import file_descriptors
+from journey_mcp.server.observability.recording import recording
 from journey_mcp.server.roots import ClientRoots
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
+    from journey_mcp.server.observability.exporters import Exporters
     from journey_mcp.studio import Studio
     from journey_mcp.tools.tool_set import ToolSet
 
@@ -37,17 +40,27 @@ StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]
 class Lifespan:
     """The tool set and the studio of one configuration, which the server's lifespan owns."""
 
-    def __init__(self, settings: Settings, opener: StudioOpener | None = None, *, is_local: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        opener: StudioOpener | None = None,
+        *,
+        is_local: bool,
+        is_service: bool = False,
+    ) -> None:
         """Prepare, without opening anything.
 
         `opener` replaces `open_studio`. `is_local`: the client runs on this machine, so both mean the same files by
-        a path.
+        a path. `is_service`: the process has metrics.
         """
         self.settings = settings if is_local else settings.over_http()
         self.is_local = is_local
         """The client runs on this machine, over a connection of its own."""
         self.client_roots = ClientRoots() if is_local else None
         """The folders that the client declared; `None` for clients on other machines."""
+        self.exporters: Exporters | None = None
+        """The metrics and traces of this process while the studio is open, if there are any."""
+        self._is_service = is_service
         self._opener = opener
         self._tool_set: ToolSet | None = None
         self._reading_tools = threading.Lock()
@@ -122,7 +135,8 @@ class Lifespan:
                 if self.settings.keys or self.settings.others:
                     certificates.read_ahead()
                 imported = await to_thread.run_sync(self._import_studio)
-                async with (self._opener or imported)(self.settings) as self._studio:
+                recorded = recording(os.environ, is_service=self._is_service)
+                async with recorded as self.exporters, (self._opener or imported)(self.settings) as self._studio:
                     # imported modules are never freed, so the garbage collector need not scan them
                     gc.freeze()
                     if self._is_draining:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import Identity
@@ -38,6 +39,11 @@ class Access:
         self._oauth = oauth
         self.resource = resource
         """What clients are told about the OAuth issuer, if there is one."""
+
+    @property
+    def limits(self) -> PrincipalLimits:
+        """The limits of single principals: those that the tokens file states."""
+        return self._tokens or NO_PRINCIPAL_LIMITS
 
     async def identify(self, token: str) -> Identity:
         """Return whose token this is.

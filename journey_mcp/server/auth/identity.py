@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import SecretStr
 
-from journey_mcp.core.limits import Limit
 from journey_mcp.core.principals import LOCAL, Principal
 
 if TYPE_CHECKING:
@@ -27,16 +26,12 @@ class Identity:
     name: str
     """For people who read the log: the name of a token, or the subject at an issuer."""
     scopes: frozenset[Scope]
-    limits: tuple[Limit, ...] = ()
-    """The budget of this principal, besides that of the settings."""
     providers: tuple[str, ...] | None = None
     """The only providers for this principal; `None` for all that are configured."""
     keys: Mapping[str, SecretStr] = field(default_factory=dict)
     """The principal's own provider keys, by provider."""
     calls_per_minute: int | None = None
     """Instead of the limit in the settings."""
-    running_tasks: int | None = None
-    """The same."""
 
     def allows(self, scope: Scope) -> bool:
         """Whether this scope is granted; who may make images may read them."""

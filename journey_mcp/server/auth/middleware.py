@@ -2,8 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from mcp.shared.inbound import MCP_METHOD_HEADER, MCP_NAME_HEADER, decode_header_value
@@ -12,15 +11,13 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from journey_mcp.core.clock import Clock
-from journey_mcp.server.auth.access import Access, access_of
+from journey_mcp.server.auth.access import Access
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import LOCAL_IDENTITY, Identity
 from journey_mcp.server.auth.identity import Scope as Granted
 from journey_mcp.server.auth.metadata import SUPPORTED, challenge
 from journey_mcp.server.auth.scopes import missing_scope
 from journey_mcp.server.auth.tokens_file import PREFIX
-from journey_mcp.settings import Settings
 
 _MAX_TOKEN = 16_384
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
@@ -65,16 +62,6 @@ class Unauthenticated:
 
 def _with_identity(scope: Scope, identity: Identity) -> Scope:
     return {**scope, "state": {**scope.get("state", {}), "identity": identity}}
-
-
-def authentication_of(settings: Settings, clock: Clock | None = None) -> Callable[[ASGIApp], Authentication] | None:
-    """Return the middleware that the settings describe; `None` if they describe no authentication.
-
-    Raises:
-        SetupError: as `access_of`.
-    """
-    access = access_of(settings, clock)
-    return None if access is None else partial(Authentication, access=access)
 
 
 async def identify(scope: Scope, access: Access) -> Identity | Response:

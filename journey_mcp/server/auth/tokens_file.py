@@ -14,7 +14,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -22,8 +22,8 @@ from typing import get_args
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
-from journey_mcp.core.limits import Limit, format_limits, parse_limits
-from journey_mcp.core.principals import principal_of_token
+from journey_mcp.core.limits import Limit, format_limits, parse_limits_of
+from journey_mcp.core.principals import Principal, principal_of_token
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
 
@@ -82,11 +82,15 @@ class Entry:
             principal_of_token(self.name),
             self.name,
             self.scopes,
-            limits=self.budget,
             providers=self.providers,
             calls_per_minute=self.calls_per_minute,
-            running_tasks=self.running,
         )
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The budget, which applies to this token's principal only."""
+        source = f"the budget of token {self.name} in JOURNEY_MCP_TOKENS_FILE"
+        return tuple(replace(limit, principal=self.name, source=source) for limit in self.budget)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,6 +272,20 @@ class TokensFile:
             raise InvalidToken("The token has expired.")
         return entry.identity
 
+    def limits_of(self, principal: Principal) -> Sequence[Limit]:
+        """Return the budget of the principal's token; none if it has none."""
+        entry = self._entry_of(principal)
+        return entry.limits if entry else ()
+
+    def max_unfinished(self, principal: Principal) -> int | None:
+        """Return how many unfinished tasks the principal's token allows; `None` if it says nothing about that."""
+        entry = self._entry_of(principal)
+        return entry.running if entry else None
+
+    def _entry_of(self, principal: Principal) -> Entry | None:
+        entries = (self._entries or {}).values()
+        return next((entry for entry in entries if principal_of_token(entry.name) == principal), None)
+
     def _reload(self) -> None:
         version = self._stat()
         if version == self._version:
@@ -341,8 +359,12 @@ def _count(name: str) -> Callable[[str], int]:
     return parse_count
 
 
+def _budget(text: str) -> tuple[Limit, ...]:
+    return parse_limits_of("this token", text, source="the budget of the token")
+
+
 _OPTIONS: Mapping[str, Callable[[str], object]] = {
-    "budget": parse_limits,
+    "budget": _budget,
     "providers": _names,
     "expires": _expires,
     "scopes": _scopes,

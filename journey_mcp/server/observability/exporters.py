@@ -5,6 +5,7 @@ This module alone imports the SDK of OpenTelemetry, which only a service needs.
 
 from collections.abc import Mapping
 
+from opentelemetry import trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -18,12 +19,14 @@ from journey_mcp.core.totals import Totals
 from journey_mcp.server.observability.metrics import Metrics
 from journey_mcp.server.observability.tracing import Tracing
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 _OTLP = "otlp"
 
 
 class Exporters:
     """The metrics and, if the environment asks for them, the traces of this process."""
+
+    content_type = CONTENT_TYPE_LATEST
+    """Of `text`."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         resource = Resource.create(
@@ -31,7 +34,7 @@ class Exporters:
         )
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        readers: list[MetricReader] = [PrometheusMetricReader(registry=self._registry)]
+        readers: list[MetricReader] = [PrometheusMetricReader(scope_info_enabled=False, registry=self._registry)]
         if _is_exported(environment, "METRICS"):
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
 
@@ -48,13 +51,13 @@ class Exporters:
             self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
             self.tracing = Tracing(self._tracers.get_tracer("journey_mcp", __version__))
 
-    @property
-    def tracers(self) -> TracerProvider | None:
-        """What makes the spans of this process, also those of the MCP SDK; `None` unless traces are exported."""
-        return self._tracers
+    def trace_the_sdk(self) -> None:
+        """Export the spans of the MCP SDK too, which come from the tracer of the process; once in a process."""
+        if self._tracers is not None:
+            trace.set_tracer_provider(self._tracers)
 
-    def text(self, totals: Totals) -> bytes:
-        """Return all metrics in the format of Prometheus, with these totals."""
+    def text(self, totals: Totals | None) -> bytes:
+        """Return all metrics in the format of Prometheus; `totals` is `None` if the database does not answer."""
         self.metrics.show(totals)
         return generate_latest(self._registry)
 

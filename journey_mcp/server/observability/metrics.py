@@ -21,7 +21,8 @@ class Metrics:
 
     def __init__(self, provider: MeterProvider) -> None:
         meter = provider.get_meter("journey_mcp", __version__)
-        self._totals = Totals()
+        self._totals: Totals | None = None
+        self._calls: set[Operation] = set()
         self._in_progress = meter.create_up_down_counter(
             "journey.calls.in_progress", description="Tool calls without a result"
         )
@@ -43,19 +44,26 @@ class Metrics:
             ("journey.provider.on_cooldown", "1 while a provider gets no new tasks", _cooldowns),
         ):
             meter.create_observable_gauge(name, [self._observer(read)], description=description)
+        meter.create_observable_gauge(
+            "journey.database.up",
+            [lambda _options: [Observation(int(self._totals is not None))]],
+            description="1 while the database answers",
+        )
 
-    def show(self, totals: Totals) -> None:
-        """Let the gauges have these values."""
+    def show(self, totals: Totals | None) -> None:
+        """Let the gauges have these values; `None` if the database does not answer."""
         self._totals = totals
 
     def started(self, operation: Operation) -> None:
         """Count a call that begins."""
         if operation.kind == "call":
+            self._calls.add(operation)
             self._in_progress.add(1, _labels(operation, ("tool",)))
 
     def ended(self, operation: Operation, duration_s: float) -> None:
         """Record the duration, and what a task cost."""
-        if operation.kind == "call":
+        if operation in self._calls:
+            self._calls.discard(operation)
             self._in_progress.add(-1, _labels(operation, ("tool",)))
         labels = {**_labels(operation, _LABELS[operation.kind]), "outcome": operation.outcome}
         self._durations[operation.kind].record(duration_s, labels)
@@ -70,7 +78,7 @@ class Metrics:
     def _observer(
         self, read: Callable[[Totals], Iterable[Observation]]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        return lambda _options: read(self._totals)
+        return lambda _options: read(self._totals) if self._totals is not None else ()
 
 
 _LABELS: Mapping[str, Sequence[str]] = {

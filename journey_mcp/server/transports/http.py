@@ -4,7 +4,7 @@ import asyncio
 import errno
 import gc
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
@@ -17,8 +17,10 @@ from starlette.types import ASGIApp
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
 from journey_mcp.server.app import make_server
-from journey_mcp.server.auth.middleware import Unauthenticated
+from journey_mcp.server.auth.access import Access
+from journey_mcp.server.auth.middleware import Authentication, Unauthenticated
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
+from journey_mcp.server.observability.endpoint import MetricsEndpoint
 from journey_mcp.server.readiness import Readiness
 from journey_mcp.server.transports import call_bodies
 from journey_mcp.server.transports.bounded_server import BoundedServer, ConnectionLimits, listen
@@ -32,9 +34,6 @@ from journey_mcp.server.transports.sessions import SessionManager
 from journey_mcp.settings import Settings
 from journey_mcp.settings.allowed_origins import AllowedOrigins
 
-Authentication = Callable[[ASGIApp], ASGIApp]
-"""Wraps an application: it responds with 401 or 403, or adds the caller's identity and passes the request on."""
-
 _GRACEFUL_SHUTDOWN_S = 2
 """How long calls and open streams may take to end once calls no longer wait for their tasks."""
 _MAX_CALLS = 1_000
@@ -45,15 +44,15 @@ def serve(
     settings: Settings,
     listeners: list[socket.socket],
     opener: StudioOpener | None = None,
-    authentication: Authentication | None = None,
+    access: Access | None = None,
 ) -> None:
-    """Serve `/mcp` at these sockets until a signal; `opener` as for stdio."""
+    """Serve `/mcp` at these sockets until a signal; `opener` as for stdio, `access` as `make_app`."""
     gc.freeze()
     gc.enable()
-    lifespan = Lifespan(settings, opener, is_local=False)
+    lifespan = Lifespan(settings, opener, is_local=False, is_service=True)
     # `CallBodies` responds to slow bodies; this limit ends connections that go on sending
     limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
-    app = make_app(lifespan, authentication=authentication, max_calls=limits.requests)
+    app = make_app(lifespan, access, max_calls=limits.requests)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly shutdown
         DrainingServer(app, lifespan, limits).run(listeners)
 
@@ -81,30 +80,33 @@ def bind(option: str, host: str, port: int, *, has_authentication: bool = False)
 
 def make_app(
     lifespan: Lifespan,
+    access: Access | None = None,
     *,
     bodies: RequestBodies | None = None,
-    authentication: Authentication | None = None,
     open_routes: Sequence[Route] = (),
     max_calls: int = _MAX_CALLS,
 ) -> Starlette:
-    """Return the ASGI application: one path, `/mcp`, for all revisions of the protocol.
+    """Return the ASGI application: `/mcp` for all revisions of the protocol, beside it the probes and `/metrics`.
 
-    `open_routes` are served without a check of host and caller, as the probes are. Without `authentication`, every
-    caller is the person at this machine.
+    `access` authenticates callers; without it, every caller is the person at this machine. `open_routes` are served
+    without a check of host and caller, as the probes are.
     """
     settings = lifespan.settings
     sessions = SessionManager(make_server(lifespan, is_eager=True))
-    readiness = Readiness(lifespan, needs_provider=authentication is not None)
+    readiness = Readiness(lifespan, needs_provider=access is not None)
     middleware = [
-        Middleware(OpenRoutes, routes=[*probes(readiness), *open_routes]),
+        Middleware(OpenRoutes, routes=[*probes(readiness), _metrics(lifespan, access), *open_routes]),
         Middleware(RequestFilter, hosts=settings.hosts_over_http, origins=settings.allowed_origins),
         # after authentication: strangers cannot fill the memory with bodies
         Middleware(CallBodies, bodies=bodies or call_bodies.limits()),
         # after the body has arrived: those who send slowly take no place
         Middleware(CallLimit, max_calls=max_calls, is_draining=lambda: lifespan.is_draining),
     ]
-    wall = [Middleware(FloodWall, trusts_proxy=settings.trust_proxy == "on")] if authentication else []
-    middleware[2:2] = [*wall, Middleware(authentication or Unauthenticated)]
+    if access is None:
+        middleware.insert(2, Middleware(Unauthenticated))
+    else:
+        wall = Middleware(FloodWall, trusts_proxy=settings.trust_proxy == "on")
+        middleware[2:2] = [wall, Middleware(Authentication, access=access)]
     if settings.allowed_origins.origins:
         middleware.insert(0, _cors(settings.allowed_origins))
     return Starlette(
@@ -113,6 +115,19 @@ def make_app(
         middleware=middleware,
         lifespan=lambda _app: sessions.run(),
     )
+
+
+def _metrics(lifespan: Lifespan, access: Access | None) -> Route:
+    """Return the route of the metrics.
+
+    Replicas are scraped by address, so the host is checked only where nobody has to sign in.
+    """
+    endpoint: ASGIApp = MetricsEndpoint(lifespan)
+    if access is not None:
+        return Route("/metrics", Authentication(endpoint, access), methods=["GET"])
+    settings = lifespan.settings
+    local = RequestFilter(Unauthenticated(endpoint), settings.hosts_over_http, settings.allowed_origins)
+    return Route("/metrics", local, methods=["GET"])
 
 
 def _cors(origins: AllowedOrigins) -> Middleware:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from mcp.shared.inbound import encode_header_value
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
+from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS
 from journey_mcp.server.auth import tokens_file
-from journey_mcp.server.auth.middleware import authentication_of
+from journey_mcp.server.auth.access import access_of
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import read_settings
@@ -85,13 +87,23 @@ def message_of(answer: httpx2.Response) -> dict[str, Any]:
     return found
 
 
-@asynccontextmanager
-async def serving_with(folder: Path, **more: str) -> AsyncIterator[Served]:
+def serving_with(folder: Path, **more: str) -> AbstractAsyncContextManager[Served]:
     """Serve MCP with these settings, at a sandbox with all providers."""
+    return _serving(folder, more, is_service=False)
+
+
+def serving_service(folder: Path, **more: str) -> AbstractAsyncContextManager[Served]:
+    """Do the same with metrics."""
+    return _serving(folder, more, is_service=True)
+
+
+@asynccontextmanager
+async def _serving(folder: Path, more: Mapping[str, str], *, is_service: bool) -> AsyncIterator[Served]:
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
-        authentication = authentication_of(settings, ManualClock())
-        app = make_app(Lifespan(settings, running_studio, is_local=False), authentication=authentication)
+        access = access_of(settings, ManualClock())
+        opener = partial(running_studio, principals=access.limits if access else NO_PRINCIPAL_LIMITS)
+        app = make_app(Lifespan(settings, opener, is_local=False, is_service=is_service), access)
         async with app.router.lifespan_context(app), serving(app) as origin:
             yield Served(origin, upstream)
 

@@ -44,6 +44,6 @@ COST = {"cost": {"amount": "4", "unit": "credits", "source": "provider"}}
 )
 def test_a_call_is_described_by_its_result(returned: object, attributes: dict[str, Any]) -> None:
     """Of several tasks only the outcome is kept."""
-    operation = Operation("call", {}, ())
+    operation = Operation("call", {})
     describe(operation, returned)
     assert operation.attributes == attributes

@@ -49,9 +49,7 @@ def samples(exporters: Exporters, totals: Totals | None = None) -> dict[tuple[st
     text = exporters.text(totals or Totals()).decode()
     assert SECRET not in text
     return {
-        (sample.name, *(value for name, value in sorted(sample.labels.items()) if not name.startswith("otel_"))): (
-            sample.value
-        )
+        (sample.name, *(value for name, value in sorted(sample.labels.items()))): (sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if "le" not in sample.labels
