@@ -1,7 +1,7 @@
 """The registry: models and the offers of providers."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -82,6 +82,22 @@ class Catalog:
     """By id, the preferred provider first."""
     others: tuple[OtherModels, ...] = ()
     """The nearest models for names that callers may use."""
+
+    def only(self, providers: Collection[str]) -> "Catalog":
+        """Return the part of these providers, as if no other one were configured."""
+        offers = {
+            model: tuple(offer for offer in its if offer.provider in providers) for model, its in self.offers.items()
+        }
+        actions = {
+            id_: tuple(action for action in its if action.provider in providers) for id_, its in self.actions.items()
+        }
+        return replace(
+            self,
+            providers={name: facts for name, facts in self.providers.items() if name in providers},
+            models={id_: model for id_, model in self.models.items() if offers[id_]},
+            offers={model: its for model, its in offers.items() if its},
+            actions={id_: its for id_, its in actions.items() if its},
+        )
 
     def offers_for(self, tool: Tool) -> dict[str, tuple[Offer, ...]]:
         """Return the offers for a tool: `imagine` works without an image, `edit_image` needs one."""

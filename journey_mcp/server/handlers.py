@@ -57,6 +57,8 @@ class Caller:
     """Results with finished images end with a preview."""
     has_gallery: bool = False
     """The client shows the gallery."""
+    providers: tuple[str, ...] | None = None
+    """The only providers for this principal."""
 
 
 _MAX_UNKNOWN_ID = 40
@@ -168,16 +170,18 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
     async def report(progress: float, message: str) -> None:
         await ctx.session.report_progress(progress, 1.0, message)
 
+    identity = identity_of(ctx)
     client_roots = ctx.lifespan_context.client_roots
     roots = client_roots.for_call(ctx, params) if client_roots else None
     caller = Caller(
-        identity_of(ctx).principal,
+        identity.principal,
         report,
         make_confirm(ctx, params),
         roots,
         tasks_extension.is_declared(ctx),
         takes_previews(ctx, studio.settings.preview),
         apps.is_declared(ctx) or apps.is_wanted(params),
+        identity.providers,
     )
     try:
         return await run(params.name, params.arguments, studio, defaults, caller)
@@ -232,6 +236,7 @@ async def _create(
         roots=caller.roots,
         fresh=parsed.fresh,
         confirm=caller.confirm,
+        providers=caller.providers,
     )
     if caller.takes_previews:
         studio.previews.expect(created.task)

@@ -16,7 +16,7 @@ from journey_mcp.engine.failover import Attempt
 from journey_mcp.media.workers import CallersWorkers, Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.registry import Offer
+from journey_mcp.registry import Catalog, Offer
 from journey_mcp.routing import router
 from journey_mcp.routing.language import Verdict, judge
 from journey_mcp.studio.inputs import Fitter, InputImages
@@ -52,15 +52,17 @@ class Planner:
         self._safe_http = safe_http
         self._workers = workers
 
-    async def route(self, request: ImageRequest, offers: Sequence[Offer], images: InputImages) -> router.Route:
-        """Return which of the offers take the request; no image is read for that.
+    async def route(
+        self, request: ImageRequest, offers: Sequence[Offer], images: InputImages, catalog: Catalog
+    ) -> router.Route:
+        """Return which of the offers, all of this catalog, take the request; no image is read for that.
 
         Raises:
             InvalidRequest: none does.
         """
         return router.plan(
             request,
-            self._catalog,
+            catalog,
             verdict=await _verdict(request.prompt, offers),
             requires_upload=lambda offer: images.requires_upload(self._clients.account_of(offer)),
             on_cooldown=await self._on_cooldown(offers),

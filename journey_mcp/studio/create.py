@@ -1,7 +1,7 @@
 """Accepting a call: the request checked against everything known, its images found, and its task started."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 
 from journey_mcp.core.clock import Clock
@@ -15,6 +15,7 @@ from journey_mcp.engine.deduplication import Created
 from journey_mcp.engine.failover import Attempt
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.registry import Catalog
 from journey_mcp.routing import actions, model_names, router, validation
 from journey_mcp.studio.attempts import Plan, Planner
 from journey_mcp.studio.image_sources import ImageFinder, Roots
@@ -59,19 +60,21 @@ class Creator:
         roots: Roots | None,
         fresh: bool,
         confirm: Confirm | None,
+        providers: Collection[str] | None,
     ) -> Created:
         """Check the request, store its task and start it; see `Studio.create`."""
         if request.webhook_url is not None:
             await self._webhooks.check(request.webhook_url)
+        catalog = self._catalog if providers is None else self._catalog.only(providers)
         if request.action is not None:
             return await self._refine(
-                request, principal, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
+                request, principal, catalog, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
             )
-        request, read_as = model_names.with_resolved_model(request, self._catalog)
-        offers = validation.offers_of(request, self._catalog)
-        router.check_images(request, offers, self._catalog)
+        request, read_as = model_names.with_resolved_model(request, catalog)
+        offers = validation.offers_of(request, catalog)
+        router.check_images(request, offers, catalog)
         images = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)
-        route = await self._planner.route(request, offers, images)
+        route = await self._planner.route(request, offers, images, catalog)
         # no file is opened for a call that no offer takes
         images = await images.read()
         request = images.named_in(request)
@@ -83,6 +86,7 @@ class Creator:
         self,
         request: ImageRequest,
         principal: Principal,
+        catalog: Catalog,
         *,
         files_allowed: bool,
         roots: Roots | None,
@@ -90,8 +94,9 @@ class Creator:
         confirm: Confirm | None,
     ) -> Created:
         """Check a request that refines an image, store its task and start it."""
-        request, read_as = actions.with_resolved_action(request, self._catalog)
-        found = await self._refiner.find(request, principal, files_allowed=files_allowed, roots=roots)
+        request, read_as = actions.with_resolved_action(request, catalog)
+        usable = catalog.actions[request.action or ""]
+        found = await self._refiner.find(request, usable, principal, files_allowed=files_allowed, roots=roots)
         key = deduplication.digest(found.request, found.images.digests, self._clients.sandbox_url)
         make_plan = partial(
             self._planner.follow_up,

@@ -78,14 +78,19 @@ class Refiner:
         self._images = images
 
     async def find(
-        self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
+        self,
+        request: ImageRequest,
+        actions: Sequence[Action],
+        principal: Principal,
+        *,
+        files_allowed: bool,
+        roots: Roots | None = None,
     ) -> Refinement:
-        """Return how the action runs on the image; nothing is sent or stored.
+        """Return how the first of the actions that takes the image runs on it; nothing is sent or stored.
 
         Raises:
             InvalidRequest: the image, or the prompt, is not taken; states what is.
         """
-        actions = self._catalog.actions[request.action or ""]
         _check_prompt_taken(request, actions[0])
         earlier = await self._earlier(request, principal, actions[0])
         if earlier is not None:

@@ -1,6 +1,6 @@
 """The use cases of the product: create tasks, fetch them, wait for them, cancel them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from journey_mcp.core.clock import Clock
@@ -104,18 +104,26 @@ class Studio:
         roots: Roots | None = None,
         fresh: bool = False,
         confirm: Confirm | None = None,
+        providers: Collection[str] | None = None,
     ) -> Created:
         """Check the request, store a task and start it; or return the task of a duplicate call.
 
         `files_allowed` lets images be paths of this machine, also in the `roots` of the client; `fresh` makes a new
-        task although there are duplicates; `confirm` asks a person to agree to a high cost.
+        task although there are duplicates; `confirm` asks a person to agree to a high cost; `providers` are the only
+        ones for this caller.
 
         Raises:
             InvalidRequest, OverBudget, Declined, NotConfirmed, PerhapsPaid: nothing was stored or sent.
             StoreUnavailable: the task cannot be stored; nothing was sent.
         """
         return await self._creator.create(
-            request, principal, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
+            request,
+            principal,
+            files_allowed=files_allowed,
+            roots=roots,
+            fresh=fresh,
+            confirm=confirm,
+            providers=providers,
         )
 
     async def keep_image(self, request: KeepRequest, principal: Principal) -> Upload:

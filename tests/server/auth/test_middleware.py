@@ -276,3 +276,24 @@ def test_a_server_without_what_it_needs_does_not_start(variables: dict[str, str]
     with pytest.raises(SetupError, match=words):
         access_of(read_settings(variables))
     assert access_of(read_settings({})) is None
+
+
+async def test_a_token_may_be_for_some_providers_only(tmp_path: Path) -> None:
+    """For it, no other one is configured: models, actions, pinned providers and failover."""
+    file = tmp_path / "tokens"
+    token, other = add_token(file, "ada", "providers=bfl,vtrix"), add_token(file, "bob")
+    async with serving_with(tmp_path, JOURNEY_MCP_TOKENS_FILE=str(file)) as served:
+        log = served.upstream.sandbox.request_log
+
+        async def error_of(tool: str, **arguments: str) -> str:
+            return str((await served.call(token, tool, **arguments)).structured["error"]["message"])
+
+        assert "'midjourney' is not known" in await error_of("imagine", prompt="a kite", model="midjourney")
+        pinned = await error_of("imagine", prompt="a kite", model="flux-2-pro", provider="replicate")
+        assert "provider='replicate'" in pinned
+        grid = (await served.call(other, "imagine", prompt="a kite", model="midjourney", wait_s=300)).structured
+        assert "action='vary' is not known" in await error_of("refine_image", image=grid["task_id"], action="vary")
+        before = len(log.submissions)
+        made = (await served.call(token, "imagine", prompt="a kite", model="flux-2-pro", wait_s=300)).structured
+        assert made["provider"] in {"bfl", "vtrix"}
+        assert {entry.service for entry in log.submissions[before:]} <= {"bfl", "vtrix"}
