@@ -35,8 +35,8 @@ async def read_newest(store: Store, query: TaskQuery, *, principal: Principal) -
     )
 
 
-async def read_spent(store: Store, *, principal: Principal, now: float) -> SpendSummary:
-    """Return what the principal's tasks cost today and in the last 30 days."""
+async def read_spent(store: Store, *, principal: Principal | None, now: float) -> SpendSummary:
+    """Return what the principal's tasks cost today and in the last 30 days; without a principal, those of all."""
     today, last_30_days = [
         await store.spend.by_provider(principal=principal, since=since, except_provider=SANDBOX)
         for since in (start_of_day(now), now - _DAYS_S)

@@ -27,6 +27,6 @@ async def read_totals(store: Store, accounts: Sequence[Account], now: float) -> 
     return Totals(
         unfinished=unfinished,
         queued=+queued,
-        spent=tuple(await store.spend.by_provider(since=now - _DAY_S, except_provider=SANDBOX)),
+        spent=tuple(await store.spend.by_provider(principal=None, since=now - _DAY_S, except_provider=SANDBOX)),
         on_cooldown={account.provider: account.provider in on_cooldown for account in accounts},
     )

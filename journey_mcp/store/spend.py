@@ -67,12 +67,16 @@ class Spend:
             for row in rows
         ]
 
-    async def by_provider(
-        self, *, principal: str | None = None, since: float, except_provider: str
-    ) -> list[SpendTotal]:
-        """Return what tasks created since then cost, by provider and unit, in their order; of one principal or all."""
-        query = _BY_PROVIDER if principal is None else _BY_PROVIDER.where(tasks.c.principal == principal)
-        rows = await self._database.reader.rows(query, {"since": since, "except_provider": except_provider})
+    async def by_provider(self, *, principal: str | None, since: float, except_provider: str) -> list[SpendTotal]:
+        """Return what the principal's tasks created since then cost, by provider and unit, in their order.
+
+        Without a principal, those of all.
+        """
+        values = {"since": since, "except_provider": except_provider}
+        if principal is None:
+            rows = await self._database.reader.rows(_BY_PROVIDER, values)
+        else:
+            rows = await self._database.reader.rows(_BY_PROVIDER_OF, {"of_principal": principal, **values})
         return [
             SpendTotal(
                 provider=row["provider"],
@@ -134,6 +138,7 @@ _BY_PROVIDER = (
     .group_by(tasks.c.provider, tasks.c.cost_unit)
     .order_by(tasks.c.provider, tasks.c.cost_unit)
 )
+_BY_PROVIDER_OF = _BY_PROVIDER.where(tasks.c.principal == sa.bindparam("of_principal"))
 _READ = [
     *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
     *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),

@@ -222,8 +222,8 @@ class Studio:
         made_since = self.now() - _DAY_S
         return await self._store.tasks.ended(principal=principal, since=since, made_since=made_since)
 
-    async def spent(self, principal: Principal) -> SpendSummary:
-        """Return what the principal's tasks cost today and in the last 30 days."""
+    async def spent(self, principal: Principal | None) -> SpendSummary:
+        """Return what the principal's tasks cost today and in the last 30 days; without a principal, those of all."""
         return await read_spent(self._store, principal=principal, now=self.now())
 
     async def totals(self) -> Totals:

@@ -14,7 +14,8 @@ from mcp.server.lowlevel.server import Server
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from journey_mcp.core.errors import JourneyError
-from journey_mcp.server.auth.identity import identity_of
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.server.auth.identity import ADMIN, identity_of
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.features.subscriptions import LISTEN, Subscriptions
 from journey_mcp.server.lifespan import Lifespan
@@ -132,7 +133,10 @@ class _Features:
     def _reader(self, ctx: Context, studio: "Studio") -> "Reader":
         from journey_mcp.server.features.resources import Reader
 
-        return Reader(studio, ctx.lifespan_context.tool_set(), identity_of(ctx).principal)
+        identity = identity_of(ctx)
+        # the person at this machine has `journey-mcp spend` for that
+        sees_totals = ADMIN in identity.scopes and identity.principal != LOCAL
+        return Reader(studio, ctx.lifespan_context.tool_set(), identity.principal, sees_totals=sees_totals)
 
 
 async def _list_templates(_ctx: Context, _params: types.PaginatedRequestParams) -> types.ListResourceTemplatesResult:

@@ -75,10 +75,12 @@ _WHOLE = (
 class Reader:
     """Reads the resources of one principal."""
 
-    def __init__(self, studio: Studio, tool_set: ToolSet, principal: Principal) -> None:
+    def __init__(self, studio: Studio, tool_set: ToolSet, principal: Principal, *, sees_totals: bool = False) -> None:
+        """Prepare. `sees_totals`: what was spent is that of all principals."""
         self._studio = studio
         self._tool_set = tool_set
         self._principal = principal
+        self._sees_totals = sees_totals
 
     async def list(self) -> list[types.Resource]:
         """Return all resources but those of single models and tasks: the newest 50 images that can be read."""
@@ -107,7 +109,8 @@ class Reader:
             case uris.ResourceName("models", model_id):
                 return self._model(uri, model_id)
             case uris.ResourceName("spend", _):
-                return _json_result(uri, listing.spend_object(await self._studio.spent(self._principal)))
+                spent = await self._studio.spent(None if self._sees_totals else self._principal)
+                return _json_result(uri, listing.spend_object(spent))
             case uris.ResourceName("tasks", task_id):
                 return await self._task(uri, task_id)
             case uris.ResourceName("images", image_id):

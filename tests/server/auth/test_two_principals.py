@@ -160,6 +160,19 @@ async def test_lists_and_sums_are_of_the_principal(tmp_path: Path) -> None:
             assert bool(json.loads(content["text"])["today"]) is is_own
 
 
+async def test_an_administrator_sees_totals_only(tmp_path: Path) -> None:
+    """What all principals spent, by provider; no task, no image and no prompt."""
+    async with two_principals(tmp_path) as (served, ada, _bob):
+        things = await make_things(served, ada)
+        admin = add_token(tmp_path / "tokens", "admin", "scopes=admin")
+        spent = await served.send(admin, "resources/read", {"uri": "journey://spend"})
+        own = await served.send(ada, "resources/read", {"uri": "journey://spend"})
+        assert spent.message["result"]["contents"] == own.message["result"]["contents"]
+        assert things.task not in json.dumps(spent.message)
+        for make in ENTRANCES.values():
+            assert (await served.send(admin, *make(things))).status == 403
+
+
 async def test_the_same_call_of_two_principals_makes_two_tasks(tmp_path: Path) -> None:
     """While it joins the running task of its own principal."""
     async with two_principals(tmp_path) as (served, ada, bob):
