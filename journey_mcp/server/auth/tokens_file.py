@@ -283,6 +283,7 @@ class TokensFile:
         return entry.running if entry else None
 
     def _entry_of(self, principal: Principal) -> Entry | None:
+        self._reload()
         entries = (self._entries or {}).values()
         return next((entry for entry in entries if principal_of_token(entry.name) == principal), None)
 

@@ -10,6 +10,7 @@ from manual_clock import ManualClock
 
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import parse_limits_of
+from journey_mcp.core.principals import principal_of_token
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.tokens_file import (
     Entry,
@@ -120,6 +121,20 @@ async def test_a_change_has_effect_at_once(tmp_path: Path) -> None:
     file.write_bytes(content)
     file.chmod(0o600)
     assert identified(tokens, bob) == "token:bob"
+
+
+async def test_limits_of_a_principal_are_those_of_the_file(tmp_path: Path) -> None:
+    """As it is now; other principals have none."""
+    file = tmp_path / "tokens"
+    add_token(file, "ada", "budget=2usd/day", "running=5")
+    tokens = TokensFile(file, ManualClock())
+    ada, bob = principal_of_token("ada"), principal_of_token("bob")
+    (limit,) = tokens.limits_of(ada)
+    assert (limit.text, limit.principal, tokens.max_unfinished(ada)) == ("2usd/day", "ada", 5)
+    assert limit.source == "the budget of token ada in JOURNEY_MCP_TOKENS_FILE"
+    assert (tokens.limits_of(bob), tokens.max_unfinished(bob)) == ((), None)
+    remove(file, "ada")
+    assert (tokens.limits_of(ada), tokens.max_unfinished(ada)) == ((), None)
 
 
 async def test_a_file_that_is_replaced_with_the_same_times_is_read_again(tmp_path: Path) -> None:
