@@ -276,6 +276,10 @@ def _row_count(result: sa.CursorResult[Any]) -> int:
 
 
 def cause(error: Exception) -> str:
-    """Return what the database reported, in one line without the hints of PostgreSQL, which are indented."""
-    lines = str(getattr(error, "orig", None) or error).splitlines()
-    return "; ".join(line.strip().rstrip(".") for line in lines if line.strip() and not line.startswith("\t"))
+    """Return what the database reported, in one line without hints."""
+    original = getattr(error, "orig", None) or error
+    if message := getattr(getattr(original, "diag", None), "message_primary", None):
+        return str(message)
+    # the hints of PostgreSQL's library are indented
+    lines = [line.rstrip(" .") for line in str(original).splitlines() if not line.startswith("\t")]
+    return "; ".join(filter(None, lines))

@@ -29,6 +29,8 @@ _PARAMETERS = {
 }
 """Parameters of each connection, unless the address has others."""
 
+_IS_VERIFIED = "journey_mcp.is_verified"
+"""The key of a connection's info: it leads to the database that was opened first."""
 _NEXT_STEP = "Call again in a moment. If the error stays, ask the person to look at the database server."
 _CORRECT = "Correct JOURNEY_MCP_DATABASE_URL, or create what it names."
 
@@ -90,22 +92,21 @@ class Postgresql:
         """Set up a new connection; the first one creates or migrates the tables.
 
         Raises:
-            StoreUnavailable: it leads to another database than the first one.
+            StoreUnavailable: as `check`.
         """
         if self._identity is None:
             _check_encoding(connection)
             migrate(connection, self._now())
             self._identity = identity_of(connection)
-        elif identity_of(connection) != self._identity:
-            raise StoreUnavailable(
-                f"The task database {self._address} was deleted or replaced while the server runs.",
-                next_step="Ask the person to restore it, or to restart the server, which then uses the database there.",
-            )
+        self._verify(connection)
 
     def check(self, connection: sa.Connection) -> bool:
         """Return whether the connection is open, as far as can be seen without asking the server.
 
         A server that shuts down says so; a statement would fail, and nobody would know whether it was executed.
+
+        Raises:
+            StoreUnavailable: it leads to another database than the first one.
         """
         driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
         try:
@@ -113,7 +114,17 @@ class Postgresql:
             driver.pgconn.consume_input()  # the first one may end at the message before the end
         except driver.OperationalError:
             return False
+        if _IS_VERIFIED not in connection.info:
+            self._verify(connection)
         return True
+
+    def _verify(self, connection: sa.Connection) -> None:
+        if identity_of(connection) != self._identity:
+            raise StoreUnavailable(
+                f"The task database {self._address} was deleted or replaced while the server runs.",
+                next_step="Ask the person to restore it, or to restart the server, which then uses the database there.",
+            )
+        connection.info[_IS_VERIFIED] = True
 
     @contextmanager
     def exclusive(self, connection: sa.Connection, locks: Collection[str]) -> Iterator[None]:

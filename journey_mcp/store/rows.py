@@ -74,7 +74,8 @@ def to_row(task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         "model": task.request.model,
-        "search": searchable(f"{task.request.prompt}\n{task.request.model}"),
+        # no database searches behind U+0000
+        "search": searchable(f"{task.request.prompt}\n{task.request.model}").replace("\0", " "),
         "deduplication_key": task.deduplication_key,
         "outbox_due": None if task.request.webhook_url is None else 0.0,
         "outbox_tries": 0,
