@@ -6,6 +6,7 @@ from bench.commands import measure_commands
 from bench.listing import measure_listing
 from bench.load import measure_load
 from bench.measure import FULL, QUICK, ROOT, measure
+from bench.over_http import measure_over_http
 from bench.report import load_average, render
 from bench.views import measure_views
 
@@ -22,6 +23,7 @@ def main() -> None:
     measure_views(samples, amounts.rounds)
     measure_commands(samples, amounts.rounds)
     measure_listing(samples, amounts.listings)
+    measure_over_http(samples, amounts.fetches)
     measure_load(samples, amounts.tasks, amounts.speed)
     document = render(samples, load)
     if options.write:

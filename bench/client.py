@@ -13,13 +13,13 @@ from typing import Any, Literal, Self
 Era = Literal["2025-11-25", "2026-07-28"]
 ERAS: tuple[Era, ...] = ("2025-11-25", "2026-07-28")
 
-_CLIENT = {"name": "bench", "version": "1"}
-_META = {
+CLIENT = {"name": "bench", "version": "1"}
+META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": _CLIENT,
+    "io.modelcontextprotocol/clientInfo": CLIENT,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-_HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": _CLIENT}
+_HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT}
 _TIMEOUT_S = 300.0
 """A server that runs longer is killed, and the run fails."""
 
@@ -74,7 +74,7 @@ class StdioClient:
     def send(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a request; `receive` returns its result later."""
         self._last_id += 1
-        meta = {"_meta": _META} if self.era == "2026-07-28" else {}
+        meta = {"_meta": META} if self.era == "2026-07-28" else {}
         self._write({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": {**(params or {}), **meta}})
 
     def receive(self) -> Any:

@@ -13,6 +13,7 @@ from bench.commands import IMPORT
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, IN_FLIGHT, OURS, Samples
+from bench.over_http import figure as http_figure
 from bench.views import VIEWED
 from bench.views import figure as view_figure
 
@@ -26,6 +27,8 @@ TASK_LIMIT = 0.5
 CALL_LIMIT = 2.5
 POLL_DELAY_LIMIT = 100.0
 POLLS_LIMIT = 1 / 8
+OVER_HTTP_LIMIT = 1.18
+"""The bare server's CPU time is to be 0.85 of ours at least."""
 PAGE_LIMIT = 3.0
 VIEW_LIMIT = 1.3
 COMMAND_LIMITS = {"models": 2.0, "tasks": 2.0, "spend": 2.0, "doctor": 3.0, "imagine": 3.0}
@@ -47,6 +50,8 @@ in turn on this machine: {machine}.
   and with its answer. The bare server's tool only echoes.
 - **fsync**: 4 KiB written and flushed to the same disk between those calls (`TMPDIR` chooses the disk).
 - **`fetch_task`**: repeated calls for one finished task.
+- **CPU over HTTP**: CPU time of the server's process per call of `fetch_task` for one finished task, which is in memory
+  then. The bare server returns a result of the same size, without looking for it.
 - **Load**: 2,000 concurrent tasks of `midjourney`, made 50 at a time, with the sandbox in a separate process. *Memory*
   is what each of the later 1,500 adds: to a studio without waiting calls, and to a server with a waiting call for each
   on one stdio session. Both are compared with as many waiting calls at the bare server. The *delay* of a poll, from its
@@ -92,7 +97,7 @@ def table(lines: list[Row], ours: str = "journey-mcp", beside: str = "bare serve
 
 def rows(samples: Samples) -> list[Row]:
     """Return the rows about servers, in the order of a client's session."""
-    return [*_starts(samples), *_calls(samples), *_throughput(samples), *_load(samples)]
+    return [*_starts(samples), *_calls(samples), *_throughput(samples), *_over_http(samples), *_load(samples)]
 
 
 def view_rows(samples: Samples) -> list[Row]:
@@ -157,6 +162,14 @@ def _throughput(samples: Samples) -> Iterator[Row]:
             figure = f"`fetch_task`, {era}, {in_flight} in flight"
             ours, bare = (f"{samples.median(figure, server):,.0f} calls/s" for server in (OURS, BARE))
             yield Row(figure=figure, ours=ours, bare=bare)
+
+
+def _over_http(samples: Samples) -> Iterator[Row]:
+    for era in ERAS:
+        if samples.get(http_figure(era), OURS):
+            yield _compared(samples, http_figure(era), OVER_HTTP_LIMIT)
+        else:
+            yield Row(figure=http_figure(era), ours="not measured: there is no /proc here")
 
 
 def _load(samples: Samples) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from bench.commands import COMMANDS, IMPORT
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, OURS, Samples
+from bench.over_http import figure as http_figure
 from bench.report import command_rows, listing_rows, render, rows, view_rows
 from bench.views import VIEWED
 from bench.views import figure as view_figure
@@ -19,6 +20,7 @@ FIGURES = [
     *(f"Start to the result of a first call, {era}" for era in ERAS),
     *(f"`imagine`, {era}" for era in ERAS),
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
+    *(http_figure(era) for era in ERAS),
     *(PER_TASK, PER_CALL, POLL_DELAY, POLLS),
     *(f"`{command}`" for command in COMMANDS),
 ]
@@ -35,7 +37,7 @@ def test_the_table_shows_which_limits_are_kept_and_missed() -> None:
     """Every figure has the value 1 at the bare server, and at ours 0.01 in one table and 700 in the other."""
     kept, missed = rows(samples_of(ours=0.01)), rows(samples_of(ours=700.0))
     limited = [row.figure for row in kept if row.limit]
-    assert len(limited) == 16
+    assert len(limited) == 18
     assert {row.verdict for row in kept if row.limit} == {"passed"}
     assert {row.verdict for row in missed if row.limit} == {"**missed**"}
     assert {row.verdict for row in [*kept, *missed] if not row.limit} == {""}

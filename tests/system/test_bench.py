@@ -21,6 +21,8 @@ from bench.commands import COMMANDS, IMPORT, measure_commands
 from bench.listing import FEW, MANY, PAGES, measure_listing
 from bench.load import bare_waiting_calls, running_sandbox, studio_load, waiting_calls
 from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
+from bench.over_http import BLOCKS, measure_over_http
+from bench.over_http import figure as http_figure
 from bench.views import VIEWED, figure, measure_views, photograph, plain_thumbnail
 from journey_mcp.media.rendering import thumbnail
 from journey_mcp.media.thumbnails import MAX_BYTES
@@ -170,6 +172,13 @@ def test_the_memory_of_waiting_calls_is_measured_at_each_quarter() -> None:
 
 def test_the_memory_of_the_bare_server_is_measured_at_each_quarter() -> None:
     assert [count for count, _ in bare_waiting_calls(4)] == [1, 2, 3, 4]
+
+
+def test_calls_over_http_are_timed_in_both_eras() -> None:
+    samples = Samples()
+    measure_over_http(samples, calls=5 * BLOCKS)
+    for era in ERAS:
+        assert [len(samples.get(http_figure(era), server)) for server in (OURS, BARE)] == [BLOCKS, BLOCKS]
 
 
 def test_views_are_timed_in_each_round_and_pillow_makes_the_same_image(tmp_path: Path) -> None:
