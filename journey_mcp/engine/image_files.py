@@ -5,6 +5,7 @@ A finished task never changes in the store, so both are added to it when it is s
 
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -20,24 +21,45 @@ from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.store import Store
 
 _NOTHING = CopyRecord()
+_MOST_KEPT = 1_000
 
 _log = logging.getLogger(__name__)
 
 
 class ImageFiles:
-    """Finds the files of finished images."""
+    """Finds the files of finished images.
 
-    def __init__(self, store: Store, folder: ImageFolder) -> None:
+    `are_settled`: this process copies nothing after a task has ended, so what was found is kept as long as the task is
+    in memory.
+    """
+
+    def __init__(self, store: Store, folder: ImageFolder, *, are_settled: bool) -> None:
         self._store = store
         self._folder = folder
+        self._are_settled = are_settled
+        self._found: OrderedDict[str, tuple[Task, Task]] = OrderedDict()
+        """Tasks as they are in memory, and with their files."""
 
     async def located(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks with the paths of all copies and files, and with notices of those that failed."""
-        ended = [task for task in tasks if task.status is Status.SUCCEEDED and task.images]
-        if not ended:
-            return list(tasks)
-        known = await self._known([task.id for task in ended])
-        return await to_thread.run_sync(lambda: [self._located(task, known.get(task.id, {})) for task in tasks])
+        found = {task.id: with_files for task in tasks if (with_files := self._found_before(task))}
+        others = [task for task in tasks if task.id not in found and task.status is Status.SUCCEEDED and task.images]
+        if others:
+            known = await self._known([task.id for task in others])
+            located = await to_thread.run_sync(lambda: [self._located(task, known.get(task.id, {})) for task in others])
+            found |= {task.id: task for task in located}
+            self._keep(others, located)
+        return [found.get(task.id, task) for task in tasks]
+
+    def _found_before(self, task: Task) -> Task | None:
+        before, with_files = self._found.get(task.id, (None, None))
+        return with_files if before is task else None
+
+    def _keep(self, tasks: Sequence[Task], located: Sequence[Task]) -> None:
+        if self._are_settled:
+            self._found.update(zip((task.id for task in tasks), zip(tasks, located, strict=True), strict=True))
+        while len(self._found) > _MOST_KEPT:
+            self._found.popitem(last=False)
 
     async def _known(self, task_ids: Sequence[str]) -> Mapping[str, Mapping[int, CopyRecord]]:
         try:
@@ -47,8 +69,6 @@ class ImageFiles:
             return {}
 
     def _located(self, task: Task, records: Mapping[int, CopyRecord]) -> Task:
-        if task.status is not Status.SUCCEEDED:
-            return task
         images = [
             self._with_files(ImageId(task.id, number), image, records.get(number, _NOTHING))
             for number, image in enumerate(task.images, start=1)

@@ -1,4 +1,4 @@
-"""Reading tasks for callers: from the store, and from this process what it leases."""
+"""Reading tasks for callers: from memory those that ended a while ago, from the store, or while they are leased."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import timestamp
+from journey_mcp.engine.final_tasks import FinalTasks
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.liveness import ANSWERED_WITHIN_S, Liveness
 from journey_mcp.engine.task_news import TaskNews
@@ -23,12 +24,21 @@ _REFRESH_WITH_NEWS_S = 5.0
 class TaskReader:
     """Reads tasks, and hears from the other processes when to read them again."""
 
-    def __init__(self, store: Store, journal: Journal, clock: Clock, news: TaskNews, liveness: Liveness) -> None:
+    def __init__(
+        self,
+        store: Store,
+        journal: Journal,
+        clock: Clock,
+        news: TaskNews,
+        liveness: Liveness,
+        final: FinalTasks,
+    ) -> None:
         self._store = store
         self._journal = journal
         self._clock = clock
         self._news = news
         self._liveness = liveness
+        self._final = final
 
     @property
     def hears_others(self) -> bool:
@@ -41,34 +51,49 @@ class TaskReader:
         return _REFRESH_WITH_NEWS_S if self.hears_others else _REFRESH_S
 
     async def run(self) -> None:
-        """Let waiting callers read again what has changed in other processes, for ever."""
-        await self._news.run(self._journal.refresh, self._journal.refresh_all)
+        """Read again what has changed in other processes, for ever."""
+        await self._news.run(self._on_task, self._on_gap)
 
     async def known(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
-        """Return the principal's tasks among these, from the store; while that cannot be read, those that are leased.
+        """Return the principal's tasks among these; while the store cannot be read, those that are leased or kept.
 
         Raises:
-            StoreUnavailable: the store cannot be read, and some of them are not leased.
+            StoreUnavailable: the store cannot be read, and some of them are neither leased nor kept.
         """
+        kept = {id_: task for id_ in task_ids if (task := self._final.get(id_, principal=principal))}
+        others = [id_ for id_ in task_ids if id_ not in kept]
+        if not others:
+            return kept
         try:
-            return await self.stored(task_ids, principal=principal)
+            return {**kept, **await self.stored(others, principal=principal)}
         except StoreUnavailable:
-            leased = {id_: task for id_ in task_ids if (task := self._journal.get(id_)) and task.principal == principal}
-            if len(leased) < len(set(task_ids)):
+            leased = {id_: task for id_ in others if (task := self._journal.get(id_)) and task.principal == principal}
+            if len(leased) < len(set(others)):
                 raise
-            return leased
+            return {**kept, **leased}
 
     async def stored(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
-        """Return the principal's tasks among these, from the store.
+        """Return the principal's tasks among these, from the store; those that have ended are kept for `known`.
 
         Raises:
             StoreUnavailable: the store cannot be read.
         """
-        return await self._store.tasks.get(task_ids, principal=principal)
+        found = await self._store.tasks.get(task_ids, principal=principal)
+        for task in found.values():
+            self._final.add(task)
+        return found
 
     async def positions(self, task_ids: Sequence[str]) -> Mapping[str, int]:
         """Return the positions of tasks in the queues of other processes; none if they cannot be read."""
         return await self._store.queue.positions(task_ids, now=self._clock.now()) if task_ids else {}
+
+    def _on_task(self, task_id: str) -> None:
+        self._final.forget(task_id)
+        self._journal.refresh(task_id)
+
+    def _on_gap(self) -> None:
+        self._final.clear()
+        self._journal.refresh_all()
 
     async def with_lost_senders(self, tasks: Mapping[str, Task]) -> dict[str, Task]:
         """Return the tasks with a notice for each whose answer only a worker can receive that seems to be dead."""

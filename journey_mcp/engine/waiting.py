@@ -65,20 +65,25 @@ class Waiting:
         Raises:
             StoreUnavailable: it did not answer in this time.
         """
+        try:
+            return await self._reader.known(task_ids, principal=principal)
+        except StoreUnavailable:
+            if seconds <= 0:
+                raise
         started, beats = self._clock.elapsed(), 0
         with self._journal.watch(task_ids) as watch:
             while True:
-                try:
-                    return await self._reader.known(task_ids, principal=principal)
-                except StoreUnavailable:
-                    elapsed_s = self._clock.elapsed() - started
-                    if elapsed_s >= seconds or self._journal.is_shutting_down:
-                        raise
+                elapsed_s = self._clock.elapsed() - started
                 if report and elapsed_s >= (beats + 1) * HEARTBEAT_S:
                     beats += 1
                     await report(beats * _LEAST_PROGRESS, _NOT_READ)
                 await watch.wait(self._clock, min(_RETRY_S, seconds - elapsed_s))
                 watch.take()
+                try:
+                    return await self._reader.known(task_ids, principal=principal)
+                except StoreUnavailable:
+                    if self._clock.elapsed() - started >= seconds or self._journal.is_shutting_down:
+                        raise
 
     async def wait(self, request: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
         """Return the tasks once it is enough, once the time is up, or once the process shuts down.
@@ -86,6 +91,8 @@ class Waiting:
         `known` is how they are at the start, without those that are not the principal's. A running task of another
         process has a notice if the database did not answer at the end.
         """
+        if all_final(known):
+            return dict(known)
         started = self._clock.elapsed()
         with self._journal.watch(known) as watch:
             view = _View(known, self._reader, self._journal, request)

@@ -15,6 +15,7 @@ from anyio import to_thread
 from journey_mcp.core.errors import InternalError, JourneyError
 from journey_mcp.net import certificates
 from journey_mcp.server import file_descriptors
+from journey_mcp.server.finished_results import FinishedResults
 from journey_mcp.server.observability.recording import recording
 from journey_mcp.server.roots import ClientRoots
 from journey_mcp.settings import Settings
@@ -58,6 +59,7 @@ class Lifespan:
         """The client runs on this machine, over a connection of its own."""
         self.client_roots = ClientRoots() if is_local else None
         """The folders that the client declared; `None` for clients on other machines."""
+        self.finished_results = FinishedResults()
         self.exporters: Exporters | None = None
         """The metrics and traces of this process while the studio is open, if there are any."""
         self._is_service = is_service

@@ -20,6 +20,7 @@ from journey_mcp.engine.copier import Copier
 from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Deduplication
 from journey_mcp.engine.failover import Attempt, Failover
+from journey_mcp.engine.final_tasks import FinalTasks
 from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
@@ -159,7 +160,8 @@ def _assemble(
     journal = Journal(store, clock, news)
     safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*(one.base_url for one in clients.accounts))
     liveness = Liveness(store.workers, clock, journal.worker_id)
-    reader = TaskReader(store, journal, clock, news, liveness)
+    keep_s = settings.keep_days * 86400.0
+    reader = TaskReader(store, journal, clock, news, liveness, FinalTasks(clock, keep_s=keep_s))
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
     folder = ImageFolder(settings.resolved_data_dir())
@@ -193,7 +195,6 @@ def _assemble(
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     refiner = Refiner(clients, journal, reader, store, images)
     creator = Creator(clock, clients, outbound_webhooks, images, planner, refiner, starter, is_listening=is_listening)
-    keep_s = settings.keep_days * 86400.0
     recovery = Recovery(journal, store, clock, clients, poller, retention, liveness, keep_s=keep_s)
     loops = (
         poller.run,
@@ -224,7 +225,7 @@ def _assemble(
         queues=queues,
         outcomes=outcomes,
         copies=copies,
-        files=ImageFiles(store, folder),
+        files=ImageFiles(store, folder, are_settled=copies.is_idle),
         lifecycle=lifecycle,
         views=views,
         previews=previews,

@@ -14,6 +14,7 @@ from support import database_away, statements
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
+from journey_mcp.engine.final_tasks import FinalTasks
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.liveness import Liveness
 from journey_mcp.engine.task_reader import TaskReader
@@ -86,7 +87,7 @@ async def two_processes(folder: Path) -> AsyncIterator[tuple[Process, Process]]:
             listeners.append(news)
             journal = Journal(store, clock, news)
             liveness = Liveness(store.workers, clock, journal.worker_id)
-            reader = TaskReader(store, journal, clock, news, liveness)
+            reader = TaskReader(store, journal, clock, news, liveness, FinalTasks(clock, keep_s=1e9))
             processes.append(Process(store, journal, news, reader, clock))
             group.start_soon(processes[-1].reader.run)
         assert await processes[0].journal.add(replace(TASK, created_at=clock.now()).sent(clock.now()))
@@ -200,3 +201,21 @@ async def test_what_is_stored_late_is_told_then(tmp_path: Path) -> None:
         assert task.status is Status.SUCCEEDED
         assert delay_s < 0.01
         assert here.news.sent == [TASK.id]
+
+
+async def test_news_of_a_task_in_memory_let_it_be_read_again(tmp_path: Path) -> None:
+    """It may have been deleted; after a gap this holds for all."""
+    async with two_processes(tmp_path) as (here, there):
+        await here.report(TASK.id, Status.SUCCEEDED)
+        await here.store.deduplication.acknowledge([TASK.id])
+        await here.clock.sleep(1)
+
+        async def known() -> bool:
+            return TASK.id in await there.reader.known([TASK.id], principal=LOCAL)
+
+        assert await known()
+        await here.store.tasks.delete_older(than=here.clock.now() + 1)
+        assert await known()
+        await here.news.notify(TASK.id)
+        await here.clock.sleep(0.1)
+        assert not await known()
