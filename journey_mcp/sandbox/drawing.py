@@ -10,12 +10,10 @@ from functools import singledispatch
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
-from journey_mcp.sandbox.render_specs import LONGEST_SIDE_PX, Edit, Format, Refined, Scene, Sheet
+from journey_mcp.sandbox.render_specs import FINENESS, LONGEST_SIDE_PX, Edit, Format, Refined, Scene, Sheet
 
 Color = tuple[int, int, int]
 
-_FINENESS = 1.5
-"""Scenes are drawn larger by this factor and scaled down, which smooths their edges."""
 _LARGEST_SOURCE_PX = 40_000_000
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _MOST_CHUNKS, _MOST_SCANS = 65_536, 100
@@ -27,19 +25,22 @@ class NotAnImageError(ValueError):
 
 
 @singledispatch
-def render(render_spec: object) -> bytes:
-    """Return the encoded image of a render spec, the same bytes every time."""
+def render(render_spec: object, fineness: float = FINENESS) -> bytes:  # noqa: ARG001  # for those that are registered
+    """Return the encoded image of a render spec, the same bytes every time.
+
+    Scenes are drawn larger by `fineness` and scaled down, which smooths their edges; below 1 they are coarse and quick.
+    """
     raise TypeError(f"{render_spec!r} is not a render spec.")
 
 
 @render.register
-def _(render_spec: Scene) -> bytes:
-    return _encode(_scene(render_spec), render_spec.image_format)
+def _(render_spec: Scene, fineness: float = FINENESS) -> bytes:
+    return _encode(_scene(render_spec, fineness), render_spec.image_format)
 
 
 @render.register
-def _(render_spec: Sheet) -> bytes:
-    panels = [_drawn(panel) for panel in render_spec.panels]
+def _(render_spec: Sheet, fineness: float = FINENESS) -> bytes:
+    panels = [_drawn(panel, fineness) for panel in render_spec.panels]
     half = (panels[0].width // 2, panels[0].height // 2)
     sheet = Image.new("RGB", (half[0] * 2, half[1] * 2))
     for index, panel in enumerate(panels):
@@ -49,48 +50,48 @@ def _(render_spec: Sheet) -> bytes:
 
 
 @render.register
-def _(render_spec: Edit) -> bytes:
-    return _encode(_drawn(render_spec), render_spec.image_format)
+def _(render_spec: Edit, fineness: float = FINENESS) -> bytes:
+    return _encode(_drawn(render_spec, fineness), render_spec.image_format)
 
 
 @render.register
-def _(render_spec: Refined) -> bytes:
-    return _encode(_drawn(render_spec), render_spec.image_format)
+def _(render_spec: Refined, fineness: float = FINENESS) -> bytes:
+    return _encode(_drawn(render_spec, fineness), render_spec.image_format)
 
 
 @singledispatch
-def _drawn(source: object) -> Image.Image:
+def _drawn(source: object, fineness: float) -> Image.Image:  # noqa: ARG001  # as above
     """Return the image of a render spec that is not a sheet, or of encoded bytes."""
     raise TypeError(f"{source!r} is not an image.")
 
 
 @_drawn.register
-def _(source: bytes) -> Image.Image:
+def _(source: bytes, _fineness: float) -> Image.Image:
     return _open(source)
 
 
 @_drawn.register
-def _(render_spec: Scene) -> Image.Image:
-    return _scene(render_spec)
+def _(render_spec: Scene, fineness: float) -> Image.Image:
+    return _scene(render_spec, fineness)
 
 
 @_drawn.register
-def _(render_spec: Edit) -> Image.Image:
+def _(render_spec: Edit, fineness: float) -> Image.Image:
     image = _shaped(_open(render_spec.source), render_spec)
     edited = _edited(image, render_spec)
     if render_spec.mask is not None:
         edited = Image.composite(edited, image, _open(render_spec.mask).convert("L").resize(image.size))
-    return _expanded(edited, render_spec) if any(render_spec.margins) else edited
+    return _expanded(edited, render_spec, fineness) if any(render_spec.margins) else edited
 
 
 @_drawn.register
-def _(render_spec: Refined) -> Image.Image:
-    image = _drawn(render_spec.source)
+def _(render_spec: Refined, fineness: float) -> Image.Image:
+    image = _drawn(render_spec.source, fineness)
     if render_spec.difference:
-        image = Image.blend(image, _surroundings(render_spec, image.size), render_spec.difference)
+        image = Image.blend(image, _surroundings(render_spec, image.size, fineness), render_spec.difference)
     if any(render_spec.margins):
         left, top, *_ = _pixels(render_spec, image.size)
-        around = _surroundings(render_spec, image.size)
+        around = _surroundings(render_spec, image.size, fineness)
         around.paste(image, (left, top))
         image = around
     image = _scaled(image, render_spec.scale)
@@ -188,7 +189,7 @@ class _Canvas:
     """An image in progress, with the tools that every motif needs."""
 
     def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
-        self.width, self.height = (round(side * _FINENESS) for side in size)
+        self.width, self.height = size
         self.unit = min(self.width, self.height)
         self.rng = rng
         self.palette = _Palette(rng)
@@ -335,9 +336,10 @@ def _motif(scene: Scene) -> Motif:
     return named or random.Random(f"{scene.prompt}\n{scene.model}").choice(_MOTIFS)  # noqa: S311 - no secret
 
 
-def _scene(scene: Scene) -> Image.Image:
+def _scene(scene: Scene, fineness: float) -> Image.Image:
     rng = random.Random(f"{scene.prompt}\n{scene.model}\n{scene.seed}\n{scene.variant}")  # noqa: S311 - no secret
-    canvas = _Canvas(scene.size, rng)
+    width, height = (max(1, round(side * fineness)) for side in scene.size)
+    canvas = _Canvas((width, height), rng)
     _motif(scene)(canvas)
     image = canvas.image.resize(scene.size, Image.Resampling.BOX)
     _write(image, scene.model, scene.prompt)
@@ -391,17 +393,17 @@ def _paste_others(image: Image.Image, others: Sequence[bytes]) -> None:
         image.paste(ImageOps.fit(_open(content), (side, side)), (side // 4 + index * round(side * 1.15), side // 4))
 
 
-def _expanded(image: Image.Image, edit: Edit) -> Image.Image:
+def _expanded(image: Image.Image, edit: Edit, fineness: float) -> Image.Image:
     """Paste the image onto a larger one of the same subject."""
     left, top, right, bottom = edit.margins
     size = (image.width + left + right, image.height + top + bottom)
     scene = Scene(prompt=edit.prompt, model=edit.model, seed=edit.seed, size=size, image_format=edit.image_format)
-    around = _scene(scene)
+    around = _scene(scene, fineness)
     around.paste(image, (left, top))
     return around
 
 
-def _surroundings(refined: Refined, size: tuple[int, int]) -> Image.Image:
+def _surroundings(refined: Refined, size: tuple[int, int], fineness: float) -> Image.Image:
     """Return another scene of the same subject, as large as the image with its margins."""
     left, top, right, bottom = _pixels(refined, size)
     scene = Scene(
@@ -412,7 +414,7 @@ def _surroundings(refined: Refined, size: tuple[int, int]) -> Image.Image:
         image_format=refined.image_format,
         variant=refined.variant,
     )
-    return _scene(scene)
+    return _scene(scene, fineness)
 
 
 def _pixels(refined: Refined, size: tuple[int, int]) -> tuple[int, int, int, int]:

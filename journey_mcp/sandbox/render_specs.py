@@ -9,6 +9,8 @@ Ratio = tuple[int, int]
 MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 SHORTEST_SIDE_PX = 64
 LONGEST_SIDE_PX = 4096
+FINENESS = 1.5
+"""The factor by which scenes are drawn larger and then scaled down."""
 DEEPEST = 8
 """How many follow-ups of follow-ups are drawn; the source of a deeper one is that of its source."""
 

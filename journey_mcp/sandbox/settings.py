@@ -10,6 +10,7 @@ from journey_mcp.sandbox.clock import Clock
 from journey_mcp.sandbox.events import Observer
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
+from journey_mcp.sandbox.render_specs import FINENESS
 from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 
@@ -26,6 +27,9 @@ class Settings:
     """The clock of tasks and waits."""
     faults: tuple[Fault, ...] = ()
     """The faults at the start. POST /sandbox/faults replaces them later."""
+    fineness: float = FINENESS
+    """Images are drawn larger by this factor and scaled down, which smooths their edges. A tenth is coarse, and takes a
+    fifth of the time."""
     blocked_word: str = "forbidden-in-sandbox"
     """A prompt that contains it is accepted, and its task fails with a content policy violation."""
     source_limit_bytes: int = 20_000_000
@@ -51,6 +55,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.speed < 0:
             raise ValueError(f"speed is 0 or more; not {self.speed}.")
+        if self.fineness <= 0:
+            raise ValueError(f"fineness is more than 0; not {self.fineness}.")
 
     @property
     def keys(self) -> Mapping[str, tuple[str, ...]]:

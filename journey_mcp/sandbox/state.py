@@ -24,7 +24,7 @@ class Sandbox:
         self.request_log = RequestLog(endpoints)
         self.faults = FaultPlan(settings.faults)
         self.tasks = Tasks()
-        self.image_cache = ImageCache()
+        self.image_cache = ImageCache(fineness=settings.fineness)
         self.hosted = HostedImages()
         self.deliveries = Deliveries(
             clock=settings.clock,

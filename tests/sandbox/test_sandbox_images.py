@@ -61,6 +61,14 @@ def test_equal_scenes_render_to_equal_bytes(prompt: str, image_format: Any) -> N
     assert opened(content).size == (128, 96)
 
 
+@pytest.mark.parametrize("prompt", MOTIF_PROMPTS)
+def test_a_coarse_image_has_the_same_size(prompt: str) -> None:
+    wanted = scene(prompt=prompt, size=(512, 64))
+    coarse = render(wanted, 0.1)
+    assert coarse == render(wanted, 0.1) != render(wanted)
+    assert opened(coarse).size == (512, 64)
+
+
 @pytest.mark.parametrize("change", [{"prompt": "two boats"}, {"model": "flux-dev"}, {"seed": 2}, {"variant": 1}])
 def test_scenes_differ_by_prompt_model_seed_and_variant(change: dict[str, Any]) -> None:
     assert difference(opened(render(scene())), opened(render(scene(**change)))) > 2

@@ -226,6 +226,11 @@ async def test_sandboxes_without_a_seed_differ() -> None:
         assert await one.made() != await other.made()
 
 
+def test_fineness_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="fineness is more than 0; not 0"):
+        Settings(fineness=0)
+
+
 def test_speed_must_not_be_negative() -> None:
     with pytest.raises(ValueError, match="speed is 0 or more; not -1"):
         Settings(speed=-1)
