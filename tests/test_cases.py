@@ -19,6 +19,7 @@ from support import (
     SERVICES,
     Environment,
     client_of,
+    coarse,
     created,
     environment_of,
     make_request,
@@ -277,7 +278,7 @@ async def test_case_26_a_limit_in_dollars_where_credits_are_charged(
 
 async def test_case_27_results_are_text_that_every_client_reads(tmp_path: Path) -> None:
     """Text and URLs; `make interop` reads them with the Anthropic SDK."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi"))
         async with client_of(settings) as client:
             made = await client.call_tool("imagine", {"prompt": "a kite"})

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from engine.test_inbound_webhooks import MODELS, listening
-from support import client_of, environment_of, make_request
+from support import client_of, coarse, environment_of, make_request
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -112,7 +112,7 @@ def _arguments(random: Random, schema: Any) -> dict[str, Any]:
 async def fuzzed_calls(ground: Ground) -> Outcome:
     """Make random calls: none fails in our code, and none creates more than one task."""
     outcome = Outcome(unit="calls with random arguments")
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, ground.folder))
         async with client_of(settings) as client:
             schemas = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}

@@ -13,7 +13,7 @@ from drawn import animated, chunk, drawn, opened, written
 from media.test_reencode import inflated, raw_png
 from PIL import Image, ImageFile, PngImagePlugin
 from studio.test_inputs import data_uri
-from support import client_of, environment_of
+from support import client_of, coarse, environment_of
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -184,7 +184,7 @@ async def hidden_data(ground: Ground) -> Outcome:
     outcome = Outcome(unit="images with hidden data in the file")
     sent = 0
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(sandbox.running(sandbox.Settings(speed=0, seed=7)))
+        upstream = await stack.enter_async_context(sandbox.running(coarse(speed=0, seed=7)))
         settings = read_settings(environment_of(upstream, ground.folder, *SERVICES))
         client = await stack.enter_async_context(client_of(settings))
         for number in range(ground.count(250)):

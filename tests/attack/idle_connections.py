@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 from processes import COMMAND, TIMEOUT_S, in_thread
-from support import environment_of, free_port, until_listening
+from support import coarse, environment_of, free_port, until_listening
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -62,7 +62,7 @@ async def attack(
     """
     figures = Figures(connections=connections, tasks=tasks)
     mcp, hooks = free_port(), free_port()
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+    async with sandbox.running(coarse(speed=20)) as upstream:
         request_log = upstream.sandbox.request_log
         environment = environment_of(upstream, folder, "journeyapi", JOURNEY_MCP_PUBLIC_URL=f"http://127.0.0.1:{hooks}")
         options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")

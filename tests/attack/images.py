@@ -14,7 +14,7 @@ from anyio import to_thread
 from drawn import animated, bomb, chunk, drawn, png_header, written
 from PIL import Image
 from processes import TIMEOUT_S, ServerProcess, Usage, image_workers, in_thread, server_process, until_worker
-from support import environment_of
+from support import coarse, environment_of
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -161,7 +161,7 @@ async def hostile_images(ground: Ground) -> Outcome:
     images, most_s = ground.folder / "images", 0.0
     images.mkdir()
     more = {"JOURNEY_MCP_IMAGE_DIRS": str(images), "JOURNEY_MCP_LOG_LEVEL": "error"}
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         with server_process(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
             caller = _Caller(server, images)
             for _ in range(ground.count(8)):
@@ -193,7 +193,7 @@ async def hostile_views(ground: Ground) -> Outcome:
     outcome, most_s = Outcome(unit="views of images built to take time or memory"), 0.0
     data = ground.folder / "data"
     more = {"JOURNEY_MCP_COPY_MAX_MB": "0", "JOURNEY_MCP_LOG_LEVEL": "error"}
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         with server_process(environment_of(upstream, data, "journeyapi", **more)) as server:
             made = await in_thread(server.call, "imagine", prompt="a kite", model="z-image")
             image_id = made["images"][0]["id"]
@@ -244,7 +244,7 @@ async def many_names(ground: Ground) -> Outcome:
         file.write_bytes(_SMALL)
         os.truncate(file, _FILE_BYTES)
     more = {"JOURNEY_MCP_IMAGE_DIRS": str(folder), "JOURNEY_MCP_LOG_LEVEL": "error"}
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         with server_process(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
             await in_thread(server.call, "fetch_task")
             for number in range(ground.count(8)):

@@ -10,7 +10,7 @@ from typing import Any
 from cli.command import CommandLine
 from core.test_redaction import FORMS, readings
 from providers.test_new_provider import FACTS
-from support import SERVICES
+from support import SERVICES, coarse
 
 from attack.attempts import Ground, Outcome
 from attack.upstreams import MODELS, in_one_field, meddling
@@ -92,7 +92,7 @@ async def printed_secrets(ground: Ground) -> Outcome:
     commands = [("doctor",), ("doctor", "--json"), ("tasks",), ("imagine", "a kite"), ("imagine", "a kite", "--json")]
     ground.folder.joinpath("acme.toml").write_text(FACTS, encoding="utf-8")
     line = CommandLine(home=ground.folder)
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         for _ in range(ground.count(24)):
             key, password = _secret(ground.random), _secret(ground.random)
             echo = ground.random.choice(list(FORMS.values()))(ground.random.choice((key, password)))

@@ -8,7 +8,7 @@ from chaos.audit import created, problems
 from chaos.chain import run_all
 from chaos.plan import chains
 from processes import process
-from support import environment_of
+from support import coarse, environment_of
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -22,7 +22,7 @@ _LIMIT = 12
 async def budgets(ground: Ground) -> Outcome:
     """Three processes spend from one budget at the same time."""
     outcome = Outcome(unit=f"calls at {_SERVERS} servers that share a budget of {_LIMIT} credits")
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream, AsyncExitStack() as stack:
+    async with sandbox.running(coarse(speed=0)) as upstream, AsyncExitStack() as stack:
         limit = f"{_LIMIT}credits/day"
         environment = environment_of(upstream, ground.folder, "journeyapi", JOURNEY_MCP_BUDGET=limit)
         clients = [await stack.enter_async_context(process(environment)) for _ in range(_SERVERS)]
@@ -45,7 +45,7 @@ async def budgets(ground: Ground) -> Outcome:
 async def duplicates(ground: Ground) -> Outcome:
     """Three processes receive the same call at the same time."""
     outcome = Outcome(unit=f"calls sent to {_SERVERS} servers at once")
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream, AsyncExitStack() as stack:
+    async with sandbox.running(coarse(speed=20)) as upstream, AsyncExitStack() as stack:
         environment = environment_of(upstream, ground.folder, "journeyapi")
         clients = [await stack.enter_async_context(process(environment)) for _ in range(_SERVERS)]
         prompts = [f"a kite, {number}" for number in range(ground.count(20))]

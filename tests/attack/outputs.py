@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cli.command import CommandLine
 from processes import StoppedClock, until_requested
+from support import coarse
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -52,7 +53,7 @@ async def replaced_things(ground: Ground) -> Outcome:
     outcome = Outcome(unit="devices, pipes, sockets and folders in place of an output file")
     clock = StoppedClock()
     faults = (sandbox.Fault.parse("submit:delay=1,times=always"),)
-    async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, clock=clock, faults=faults)) as upstream:
         line, requests = CommandLine(home=ground.folder).at(upstream), 0
         for number in range(ground.count(20)):
             folder = ground.folder / f"{number}"

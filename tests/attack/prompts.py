@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from processes import TIMEOUT_S, Usage
-from support import environment_of, free_port, until_listening
+from support import coarse, environment_of, free_port, until_listening
 
 from attack.attempts import Ground, Outcome
 from attack.idle_connections import client, response_text, serving
@@ -74,7 +74,7 @@ async def huge_texts(ground: Ground) -> Outcome:
     outcome = Outcome(unit="calls with up to 40 MB of text")
     port, most_s = free_port(), 0.0
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_of(upstream, ground.folder, "journeyapi", JOURNEY_MCP_LOG_LEVEL="error")
         with serving(environment, ground.folder / "log", "--http", f"127.0.0.1:{port}") as server:
             await until_listening(port)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from providers.test_new_provider import FACTS, IMAGES
-from support import client_of
+from support import client_of, coarse
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -84,7 +84,7 @@ async def invalid_registries(ground: Ground) -> Outcome:
     """List the tools and make calls: the invalid provider is named, and the others work or none does."""
     outcome = Outcome(unit="invalid or unusual registry files")
     started = 0
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         for number in range(ground.count(100)):
             text = FACTS.replace('wire = "acme"', 'wire = "replicate"')
             for _ in range(ground.random.randrange(1, 4)):

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import SERVICES, client_of, environment_of, serving
+from support import SERVICES, client_of, coarse, environment_of, serving
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -124,7 +124,7 @@ async def meddling(
 ) -> AsyncIterator[tuple[Client, Meddler]]:
     """Open a client of a server with this provider only, whose responses are all changed."""
     _, address = SERVICES[service]
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         environment = environment_of(upstream, folder, service, **TRUSTED) | environment
         meddler = Meddler(upstream, meddle)
         app = Starlette(routes=[Route("/{path:path}", meddler.answer, methods=["GET", "POST", "DELETE", "PUT"])])

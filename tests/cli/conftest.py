@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support import coarse
 
 from cli.command import CommandLine
-from journey_mcp.sandbox import Running, Settings, running
+from journey_mcp.sandbox import Running, running
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def journey(tmp_path: Path) -> CommandLine:
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Running]:
     """Run a sandbox that finishes every task at once."""
-    async with running(Settings(speed=0, seed=7)) as it:
+    async with running(coarse(speed=0, seed=7)) as it:
         yield it
 
 

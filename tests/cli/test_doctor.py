@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import SERVICES
+from support import SERVICES, coarse
 
 from cli.command import CommandLine, Ended
 from journey_mcp.cli.doctor import examine
@@ -16,7 +16,6 @@ from journey_mcp.sandbox import (
     KkiaiSettings,
     ReplicateSettings,
     Running,
-    Settings,
     VtrixSettings,
     running,
 )
@@ -141,7 +140,7 @@ async def test_a_cooldown_is_shown_with_its_end_and_reason(journey: CommandLine,
 
 async def test_a_provider_that_does_not_answer_delays_no_other(journey: CommandLine) -> None:
     slow = Fault.parse("vtrix/fetch:delay=30")
-    async with running(Settings(speed=0, faults=(slow,))) as sandbox:
+    async with running(coarse(speed=0, faults=(slow,))) as sandbox:
         settings = read_settings(journey.at_all(sandbox).environment)
         found = {finding.about: finding for finding in await examine(settings, timeout_s=1)}
     assert (
@@ -231,7 +230,7 @@ async def test_without_a_key_the_sandbox_is_reported(journey: CommandLine) -> No
 async def test_a_problem_of_one_provider_is_reported_for_that_one(
     journey: CommandLine, settings: dict[str, Any], about: str, message: str, step: str
 ) -> None:
-    async with running(Settings(speed=0, **settings)) as sandbox:
+    async with running(coarse(speed=0, **settings)) as sandbox:
         done = await journey.at_all(sandbox).run("doctor", "--json")
     [found] = problems(done)
     assert found["about"] == about
@@ -254,7 +253,7 @@ async def test_a_problem_of_a_provider_has_a_next_step(
     journey: CommandLine, fault: str | None, fake: dict[str, Any], message: str, step: str
 ) -> None:
     faults = (Fault.parse(fault),) if fault else ()
-    settings = Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(**fake))
+    settings = coarse(speed=0, faults=faults, journeyapi=JourneyApiSettings(**fake))
     async with running(settings) as sandbox:
         [found] = problems(await journey.at(sandbox).run("doctor", "--json"))
     assert (found["about"], found["facts"]["base_url"], found["facts"]["key_set"]) == (
@@ -269,7 +268,7 @@ async def test_a_problem_of_a_provider_has_a_next_step(
 
 async def test_a_balance_that_is_not_a_number_is_a_problem(journey: CommandLine) -> None:
     strange = Fault(on="journeyapi/account", kind="status", status=200, body='{"credits": NaN}')
-    async with running(Settings(speed=0, faults=(strange,))) as sandbox:
+    async with running(coarse(speed=0, faults=(strange,))) as sandbox:
         done = await journey.at(sandbox).run("doctor")
     assert (done.code, "answered HTTP 200" in done.out) == (1, True)
 

@@ -6,10 +6,11 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+from support import coarse
 
 from cli.command import CommandLine
 from journey_mcp.cli import edit, imagine
-from journey_mcp.sandbox import Fault, JourneyApiSettings, Running, Settings, running
+from journey_mcp.sandbox import Fault, JourneyApiSettings, Running, running
 from journey_mcp.tools.arguments import EditImage, Imagine
 
 JPEG = b"\xff\xd8\xff"
@@ -251,7 +252,7 @@ async def test_existing_files_are_rejected_before_anything_is_paid(
 
 async def test_an_expired_link_does_not_affect_the_other_images(journey: CommandLine, tmp_path: Path) -> None:
     dead = Fault(on="picture", kind="dead_picture", times=None, after=1)
-    async with running(Settings(speed=0, faults=(dead,))) as sandbox:
+    async with running(coarse(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at(sandbox).given(JOURNEY_MCP_KEEP_IMAGES="off")
         started = await journey.run("imagine", "a boat", "--json", "--wait", "0")
         done = await journey.run("fetch", started.json["task_id"], "-o", str(tmp_path / "boat.png"), "--json")
@@ -328,7 +329,7 @@ async def test_an_unknown_task_beside_a_known_one_is_an_error_in_its_place(
 async def test_a_request_that_the_provider_rejects_is_a_failed_task(
     journey: CommandLine, settings: JourneyApiSettings, code: str, words: str
 ) -> None:
-    async with running(Settings(speed=0, journeyapi=settings)) as sandbox:
+    async with running(coarse(speed=0, journeyapi=settings)) as sandbox:
         journey = journey.at(sandbox)
         shown = await journey.run("imagine", "x", "--model", "z-image", "-o", "never.png")
         plain = await journey.run("imagine", "x", "--model", "z-image", "--json")

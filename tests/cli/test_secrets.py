@@ -3,9 +3,10 @@
 
 import pytest
 from core.test_redaction import FORMS, readings
+from support import coarse
 
 from cli.command import CommandLine
-from journey_mcp.sandbox import Fault, JourneyApiSettings, Settings, running
+from journey_mcp.sandbox import Fault, JourneyApiSettings, running
 
 KEY = "japi_secret_1"
 
@@ -14,7 +15,7 @@ KEY = "japi_secret_1"
 async def test_a_secret_that_a_provider_echoes_is_redacted(journey: CommandLine, form: str) -> None:
     body = {"errors": [{"msg": f"bad key {FORMS[form](KEY)}"}]}
     faults = tuple(Fault(on=on, kind="status", status=400, times=None, body=body) for on in ("submit", "account"))
-    async with running(Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(keys=(KEY,)))) as sandbox:
+    async with running(coarse(speed=0, faults=faults, journeyapi=JourneyApiSettings(keys=(KEY,)))) as sandbox:
         at = journey.at(sandbox)
         commands = (
             ("imagine", "a kite"),

@@ -13,6 +13,7 @@ from mcp import MCPError
 from support import (
     Environment,
     client_of,
+    coarse,
     created,
     make_environment,
     make_request,
@@ -446,7 +447,7 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
         asked.append(params.message)
         return answer
 
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
         async with client_of(settings, mode, elicitation_callback=elicit) as client:
             reported = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 300})).structured_content or {}
@@ -457,7 +458,7 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
 
 async def test_an_answer_without_a_question_is_ignored(tmp_path: Path) -> None:
     """A client that brings its own question has not asked a person."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
 
         async def elicit(_context: Any, _params: Any) -> types.ElicitResult:
@@ -493,7 +494,7 @@ def test_only_clients_that_show_forms_are_asked(able: types.ElicitationCapabilit
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_client_that_cannot_ask_learns_how_to_continue(tmp_path: Path, mode: str) -> None:
     """Nothing is sent."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
         async with client_of(settings, mode) as client:
             reported = (await client.call_tool("imagine", {"prompt": "a kite"})).structured_content or {}

@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 from manual_clock import until
 from support import (
     client_of,
+    coarse,
     created,
     environment_of,
     make_environment,
@@ -139,7 +140,7 @@ async def test_a_provider_that_does_not_answer_is_reported(tmp_path: Path, fault
 
 async def test_the_tool_reports_on_each_task(tmp_path: Path) -> None:
     """An unknown id is an entry too; an image's id names its task."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi"))
         async with client_of(settings) as client:
             made = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 300})

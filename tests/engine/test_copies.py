@@ -10,7 +10,7 @@ import anyio
 import pytest
 from manual_clock import ManualClock, until
 from PIL import Image
-from support import Environment, make_environment, make_wide_environment, running_studio, settings_for
+from support import Environment, coarse, make_environment, make_wide_environment, running_studio, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
@@ -142,7 +142,7 @@ async def test_only_the_image_that_failed_is_fetched_again(tmp_path: Path) -> No
 
 async def test_a_copy_that_was_deleted_is_not_made_again(tmp_path: Path) -> None:
     """Neither by this process nor by the next one: the person may not want it."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with opened(settings, upstream, tmp_path) as here:
             task = await shown(here.studio, await here.made())
@@ -216,7 +216,7 @@ async def opened(settings: Any, upstream: sandbox.Running, folder: Path) -> Asyn
 
 async def test_a_process_that_ends_copies_what_finished_in_it(tmp_path: Path) -> None:
     """A command of a second has its copies."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         async with opened(settings_for(upstream.base_url, tmp_path), upstream, tmp_path) as here:
             task = await here.made(model="midjourney")
         assert len(stored_in(tmp_path)) == 4
@@ -225,7 +225,7 @@ async def test_a_process_that_ends_copies_what_finished_in_it(tmp_path: Path) ->
 
 async def test_a_process_that_ends_waits_for_a_bounded_time(tmp_path: Path) -> None:
     """A host may be slow; the next process continues."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         upstream.sandbox.faults.replace([sandbox.Fault.parse("picture:delay=3000,times=always")])
         clock = ManualClock()
@@ -251,7 +251,7 @@ async def test_a_shut_down_does_not_wait_for_copies(tmp_path: Path) -> None:
 
 async def test_after_a_restart_missing_copies_are_made(tmp_path: Path) -> None:
     """Of tasks that no process began to copy, as after a crash, in the last days; not of older ones."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         off = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_KEEP_IMAGES="off")
         async with opened(off, upstream, tmp_path) as here:
             here.clock.shift_calendar(-8 * 86400)
@@ -279,7 +279,7 @@ async def test_images_of_a_sandbox_that_ended_are_given_up_in_silence(tmp_path: 
 
 async def test_what_a_dead_process_began_is_finished(tmp_path: Path) -> None:
     """At once if it can be seen that it is dead; later if that cannot be seen from here."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with opened(settings, upstream, tmp_path) as here:
             seen, unseen = [await shown(here.studio, await here.made(prompt=str(n))) for n in range(2)]
@@ -315,7 +315,7 @@ async def test_what_is_left_of_a_deleted_task_is_over(tmp_path: Path) -> None:
 
 async def test_two_processes_copy_a_task_once(tmp_path: Path) -> None:
     """The one that finishes it does, though the other one looks for missing copies."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_SAVE_DIR=str(tmp_path / "Images"))
         async with (
             opened(settings, upstream, tmp_path) as one,
@@ -333,7 +333,7 @@ async def test_two_processes_copy_a_task_once(tmp_path: Path) -> None:
 async def test_finished_images_are_saved_under_readable_names(tmp_path: Path) -> None:
     """The result of the call says where, and so does every later one; nothing is saved twice."""
     images = tmp_path / "Images"
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path / "data", JOURNEY_MCP_SAVE_DIR=str(images))
         async with opened(settings, upstream, tmp_path) as here:
             task = await here.made(model="midjourney", prompt="a lighthouse at dusk --ar 16:9")
@@ -391,7 +391,7 @@ async def test_a_folder_that_cannot_be_used_is_named_and_loses_nothing(tmp_path:
 async def test_what_was_saved_and_not_recorded_is_not_saved_again(tmp_path: Path) -> None:
     """A process died in between."""
     images = tmp_path / "Images"
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_SAVE_DIR=str(images))
         async with opened(settings, upstream, tmp_path) as here:
             task = await here.made(model="midjourney", prompt="a kite")

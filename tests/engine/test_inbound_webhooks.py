@@ -14,7 +14,7 @@ import anyio
 import httpx2
 import pytest
 from manual_clock import ManualClock, until
-from support import SERVICES, environment_of, make_request, running_studio, settings_for
+from support import SERVICES, coarse, environment_of, make_request, running_studio, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Prediction, Status
@@ -91,7 +91,7 @@ async def listening(
     """Run a studio on a manual clock that takes webhooks, with keys for all providers at one sandbox."""
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
     reported = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
-    async with sandbox.running(sandbox.Settings(**reported)) as upstream:
+    async with sandbox.running(coarse(**reported)) as upstream:
         upstream.sandbox.faults.replace([sandbox.Fault.parse(text) for text in faults])
         async with listening_beside(upstream, folder, clock=clock, port=port, **environment) as opened:
             yield opened
@@ -308,7 +308,7 @@ async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) ->
 async def test_a_delivery_for_a_task_that_cannot_be_taken_over_is_requested_again(tmp_path: Path) -> None:
     """Another process leases it."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7)) as upstream,
         listening_beside(upstream, tmp_path) as other,
         listening_beside(upstream, tmp_path, port=9) as holder,
     ):
@@ -328,7 +328,7 @@ async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) 
     """Of a task that another process leased: one of the two polls it, once."""
     clock = ManualClock()
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7)) as upstream,
         listening_beside(upstream, tmp_path, clock=clock) as other,
         listening_beside(upstream, tmp_path, clock=clock, port=9) as holder,
     ):
@@ -358,7 +358,7 @@ async def test_after_a_fault_in_our_code_the_webhook_still_brings_the_image(tmp_
     """The request was sent, and is awaited like any other without an answer."""
     listener = bind("127.0.0.1", 0)
     public = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with sandbox.running(sandbox.Settings(speed=50, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=50, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi", JOURNEY_MCP_PUBLIC_URL=public))
         adapters = {**ADAPTERS, "journeyapi": Faulty}
         async with running_studio(settings, adapters=adapters, listening=listening_at(listener)) as studio:
@@ -447,7 +447,7 @@ async def test_a_delivery_is_requested_again_if_the_store_cannot_be_read(tmp_pat
 async def test_the_listening_process_takes_over_a_task_from_the_one_that_leases_it(tmp_path: Path) -> None:
     """Two processes on one database: the one with the webhook knows, and the other stops polling."""
     async with (
-        sandbox.running(sandbox.Settings(speed=50, seed=7)) as upstream,
+        sandbox.running(coarse(speed=50, seed=7)) as upstream,
         listening_beside(upstream, tmp_path) as other,
         listening_beside(upstream, tmp_path, port=int(other.url.rpartition(":")[2])) as holder,
     ):

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from support import (
     SERVICES,
     Authority,
+    coarse,
     created,
     make_environment,
     make_request,
@@ -249,7 +250,7 @@ async def test_a_webhook_that_may_not_be_called_any_more_is_not(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The settings apply when it is sent, not only when the task is created."""
-    async with receiving(authority, 500, 204) as receiver, sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with receiving(authority, 500, 204) as receiver, sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
         clock = ManualClock()
         async with running_studio(settings, clock) as first:
@@ -331,7 +332,7 @@ async def test_a_webhook_that_one_process_could_not_send_is_sent_by_the_next(
     tmp_path: Path, authority: Authority
 ) -> None:
     """It is in the outbox; it is sent once, by one of several processes."""
-    async with receiving(authority, 503, 200) as receiver, sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with receiving(authority, 503, 200) as receiver, sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
         clock = ManualClock()
         async with running_studio(settings, clock) as first:

@@ -7,6 +7,7 @@ import pytest
 from manual_clock import until
 from support import (
     Environment,
+    coarse,
     created,
     make_environment,
     make_request,
@@ -124,7 +125,7 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
         task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
         assert (task.provider, task.status) == ("sandbox", Status.RUNNING)
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as real,
+        sandbox.running(coarse(speed=0)) as real,
         running_studio(settings_for(real.base_url, tmp_path)) as studio,
     ):
         ended = (await studio.fetch([task.id], LOCAL, seconds=300))[task.id]

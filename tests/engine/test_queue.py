@@ -15,6 +15,7 @@ from manual_clock import until
 from support import (
     Environment,
     client_of,
+    coarse,
     created,
     explained,
     make_environment,
@@ -416,7 +417,7 @@ async def test_a_position_is_the_order_of_the_slots(tmp_path: Path) -> None:
 async def test_a_client_sees_its_position(tmp_path: Path) -> None:
     """In a session: at once with `wait_s` 0, as progress while it waits, as a sum for several."""
     hang = sandbox.Fault.parse("submit:hang,times=always")
-    async with sandbox.running(sandbox.Settings(speed=0, faults=(hang,))) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=(hang,))) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, **{LIMIT: "1"})
         async with client_of(settings) as client:
             seen: list[str] = []

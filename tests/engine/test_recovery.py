@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from manual_clock import ManualClock
-from support import created, make_environment, make_request, running_studio, settings_for, statements
+from support import coarse, created, make_environment, make_request, running_studio, settings_for, statements
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
@@ -48,7 +48,7 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
     tmp_path: Path, submission: Submission, code: str, is_charged: bool
 ) -> None:
     """Never sent: free. Sent without an answer: perhaps charged, and never sent again."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with open_store(settings.resolved_database_url()) as store:
             await store.tasks.add(
@@ -64,7 +64,7 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
 
 async def test_an_accepted_task_of_a_removed_model_is_still_polled(tmp_path: Path) -> None:
     """What was paid is fetched, whatever the registry has today."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
             made = await studio.wait_for_new(await created(studio, make_request()), 300)
@@ -87,7 +87,7 @@ async def beside_a_paused_process(
     folder: Path, submission: Submission
 ) -> AsyncIterator[tuple[Studio, ManualClock, float]]:
     """Return a studio beside a process that runs but does not renew, its clock, and when that last wrote its task."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings, clock = settings_for(upstream.base_url, folder), ManualClock()
         written_at = clock.now()
         waiting = left_behind(upstream.base_url, submission=submission, updated_at=written_at)
@@ -218,7 +218,7 @@ async def test_an_idle_server_checks_leases_once_per_lease(tmp_path: Path) -> No
 
 async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> None:
     """No later: the loop sleeps until then, and not until its next cycle."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings, clock = settings_for(upstream.base_url, tmp_path), ManualClock()
         started = clock.now()
         expiries = [started + seconds for seconds in (2.5, 4.25, 13.0)]
@@ -261,7 +261,7 @@ async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_pa
 
 async def test_a_request_that_waits_for_its_webhook_ends_also_after_a_second_take_over(tmp_path: Path) -> None:
     """The first take-over leaves a notice; the second one changes nothing, and must check the deadline all the same."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         now = ManualClock().now()
         waiting = left_behind(

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from manual_clock import ManualClock
 from mcp import Client
-from support import client_of, settings_for
+from support import client_of, coarse, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
@@ -21,7 +21,7 @@ CALL = {"prompt": "a lighthouse at dusk", "model": "z-image"}
 @asynccontextmanager
 async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, Callable[[], int]]]:
     """Yield a client, and how many tasks the provider has created for it."""
-    settings = sandbox.Settings(speed=0, seed=7, faults=tuple(map(sandbox.Fault.parse, faults)))
+    settings = coarse(speed=0, seed=7, faults=tuple(map(sandbox.Fault.parse, faults)))
     async with (
         sandbox.running(settings) as upstream,
         client_of(settings_for(upstream.base_url, folder, **more)) as client,

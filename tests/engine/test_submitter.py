@@ -15,6 +15,7 @@ from PIL import Image
 from support import (
     SERVICES,
     Environment,
+    coarse,
     created,
     make_environment,
     make_request,
@@ -93,7 +94,7 @@ async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -
 
 async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path) -> None:
     """Then it ends, free."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as gone:
+    async with sandbox.running(coarse(speed=0)) as gone:
         address = gone.base_url
     async with running_studio(settings_for(address, tmp_path)) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 300)
@@ -104,11 +105,11 @@ async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path)
 
 async def test_a_provider_that_comes_back_gets_the_request(tmp_path: Path) -> None:
     """A connection that is refused at first costs nothing."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as first:
+    async with sandbox.running(coarse(speed=0)) as first:
         port = int(first.origin.rsplit(":", 1)[1])
     async with running_studio(settings_for(first.base_url, tmp_path)) as studio:
         task = await created(studio, make_request())
-        async with sandbox.running(sandbox.Settings(speed=0), port=port) as second:
+        async with sandbox.running(coarse(speed=0), port=port) as second:
             task = await studio.wait_for_new(task, 300)
             assert task.status is Status.SUCCEEDED
             assert second.sandbox.request_log.requests["imagine"] == 1
@@ -300,7 +301,7 @@ class Garbling(JourneyApi):
 
 async def test_a_request_that_cannot_be_encoded_ends_free_and_never_counts_as_sent(tmp_path: Path) -> None:
     """It is encoded before the task is stored as sent."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings, adapters={**ADAPTERS, "journeyapi": Garbling}) as studio:
             with statements("UPDATE tasks") as seen:

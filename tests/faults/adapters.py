@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from manual_clock import ManualClock
-from support import environment_of
+from support import coarse, environment_of
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, JourneyError, RateLimited, Unreachable
@@ -105,7 +105,7 @@ class Recording:
 async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]:
     """Open a sandbox and an adapter for all cases of a route."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7)) as upstream,
         open_clients(read_settings(environment_of(upstream, folder, route.service))) as clients,
         aclosing(Workers()) as workers,
     ):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from manual_clock import ManualClock
-from support import created, environment_of, running_studio
+from support import coarse, created, environment_of, running_studio
 
 from journey_mcp import sandbox
 from journey_mcp.core.principals import Principal
@@ -60,7 +60,7 @@ async def run(cases: Sequence[Case], folder: Path) -> dict[str, Outcome]:
     """Run cases of one provider, one after another; return the outcome of each."""
     (service,) = {case.route.service for case in cases}
     clock, outcomes = ManualClock(), {}
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         # a copy in the background would meet the fault instead of the task
         more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1", "JOURNEY_MCP_KEEP_IMAGES": "expiring"}
         settings = read_settings(environment_of(upstream, folder, service, **more))

@@ -16,7 +16,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import Authority, client_of, created, environment_for, make_request, running_studio, serving, settings_for
+from support import (
+    Authority,
+    client_of,
+    coarse,
+    created,
+    environment_for,
+    make_request,
+    running_studio,
+    serving,
+    settings_for,
+)
 
 from journey_mcp import logs, sandbox
 from journey_mcp.core.errors import InternalError
@@ -109,7 +119,7 @@ async def test_a_secret_in_a_call_is_not_repeated(tmp_path: Path, authority: Aut
     async with receiving(authority) as receiver:
         secret = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
         settings = {"JOURNEY_MCP_WEBHOOK_SECRET": secret, "JOURNEYAPI_API_KEY": KEY, **TRUSTED}
-        async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        async with sandbox.running(coarse(speed=0)) as upstream:
             async with client_of(settings_for(upstream.base_url, tmp_path, **settings)) as client:
                 refused = await client.call_tool("imagine", {"prompt": "a kite", "model": f"{KEY} {secret}"})
                 unknown = await client.call_tool("fetch_task", {"task_ids": [KEY]})

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import Authority, created, make_request, running_studio, serving, settings_for
+from support import Authority, coarse, created, make_request, running_studio, serving, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError, Unreachable
@@ -97,7 +97,7 @@ async def test_provider_requests_use_the_proxy(
 ) -> None:
     """By host name. `socks://` means version 5 if a version 5 proxy responds."""
     monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{proxy.port}/")
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         port = int(upstream.origin.rpartition(":")[2])
         base_url = upstream.base_url.replace("127.0.0.1", "api.example.test")
         async with running_studio(settings_for(base_url, tmp_path)) as studio:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from recording import NO_TASKS, SECRET, recorder, shown
 from strange import URL, strange_values
+from support import coarse
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import (
@@ -357,7 +358,7 @@ async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tu
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
     fake = sandbox.BflSettings(**{"keys": (KEY,), **more})
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=parsed, bfl=fake)) as running,
+        sandbox.running(coarse(speed=0, faults=parsed, bfl=fake)) as running,
         new_http_client() as http,
     ):
         yield BlackForestLabs(account(running.base_urls["bfl"], key), http), running
@@ -425,7 +426,7 @@ async def test_a_foreign_polling_url_gets_neither_key_nor_request(address: Calla
 
 async def test_a_second_sandbox_never_sees_the_key() -> None:
     """It would know the path and answer; its request log stays empty."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as other, adapter() as (api, running):
+    async with sandbox.running(coarse(speed=0)) as other, adapter() as (api, running):
         running.sandbox.faults.replace([sandbox.Fault(on="bfl/submit", kind="foreign_url", origin=other.origin)])
         prediction = await api.submit(asked(), offer())
         assert prediction.poll_url is not None

@@ -26,7 +26,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import serving
+from support import coarse, serving
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import (
@@ -145,8 +145,8 @@ async def connected(
     name: str, *faults: str | sandbox.Fault, key: str = KEY, speed: float = 0
 ) -> AsyncIterator[Connection]:
     """Connect the adapter of a provider to a sandbox that accepts one key."""
-    accepting: dict[str, Any] = {name: replace(getattr(sandbox.Settings(), name), keys=(KEY,))}
-    settings = sandbox.Settings(speed=speed, faults=tuple(map(as_fault, faults)), **accepting)
+    accepting: dict[str, Any] = {name: replace(getattr(coarse(), name), keys=(KEY,))}
+    settings = coarse(speed=speed, faults=tuple(map(as_fault, faults)), **accepting)
     async with sandbox.running(settings) as running, new_http_client() as http:
         yield Connection(name=name, api=new_adapter(name, running.base_urls[name], http, key), running=running)
 
@@ -513,7 +513,7 @@ async def test_without_a_connection_nothing_is_sent(name: str) -> None:
 @every_provider
 async def test_no_redirect_is_followed(name: str) -> None:
     """The key goes to the configured address only."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as other, connected(name) as up:
+    async with sandbox.running(coarse(speed=0)) as other, connected(name) as up:
         location = {"Location": f"{other.base_urls[name]}/fetch?id=1"}
         places = ("submit", "fetch", "fetch_many", "account", "cancel", "upload")
         up.fail(*(sandbox.Fault(on=on, kind="status", status=307, headers=location, body={}) for on in places))

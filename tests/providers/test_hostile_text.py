@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strange import HIDDEN, HOSTILE_URLS, ORDER, URL, hostile_values
-from support import SERVICES, client_of, environment_of
+from support import SERVICES, client_of, coarse, environment_of
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Prediction
@@ -132,7 +132,7 @@ async def test_no_response_of_a_provider_speaks_to_the_model(
     """Neither in a result nor in an error, a notice or a log line, whatever its status is."""
     answers = [(200, word) for word in WORDS_OF_STATUS]
     answers += [(status, "failed") for status in (302, 400, 401, 402, 403, 404, 409, 422, 500)]
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, service))
         async with client_of(settings) as client:
             (tool,) = [tool for tool in (await client.list_tools()).tools if tool.name == "imagine"]

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from strange import URL, strange_values
-from support import serving
+from support import coarse, serving
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import (
@@ -330,7 +330,7 @@ async def adapter(*faults: str, key: str = "k", **more: Any) -> AsyncIterator[tu
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     fake = sandbox.JourneyApiSettings(keys=("k",), **more)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=parsed, journeyapi=fake)) as running,
+        sandbox.running(coarse(speed=0, faults=parsed, journeyapi=fake)) as running,
         new_http_client() as http,
     ):
         yield JourneyApi(account(running.base_url, key), http), running
@@ -426,7 +426,7 @@ async def test_a_key_that_the_upstream_echoes_is_redacted() -> None:
     )
     fake = sandbox.JourneyApiSettings(keys=None)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=(fault,), journeyapi=fake)) as running,
+        sandbox.running(coarse(speed=0, faults=(fault,), journeyapi=fake)) as running,
         new_http_client() as http,
     ):
         with pytest.raises(Refused, match=r"bad key \[secret\]!"):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from recording import NO_TASKS, SECRET, Recorder, recorder, shown
 from strange import URL, strange_values
+from support import coarse
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import (
@@ -327,7 +328,7 @@ async def adapter(
 ) -> AsyncIterator[tuple[Replicate, sandbox.Running]]:
     """Connect the adapter to a sandbox with these faults."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
-    settings = sandbox.Settings(
+    settings = coarse(
         speed=0,
         faults=parsed,
         replicate=sandbox.ReplicateSettings(**{"keys": (KEY,), **more}),
@@ -397,7 +398,7 @@ async def test_a_request_that_is_not_held_is_only_accepted(fresh_fields: str) ->
 @pytest.mark.parametrize("name", NAMES)
 async def test_urls_in_the_response_are_never_followed(name: str) -> None:
     """At KKIAI they lead to another company: the key goes to the configured URL only."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as other, adapter(name=name, features=()) as (api, running):
+    async with sandbox.running(coarse(speed=0)) as other, adapter(name=name, features=()) as (api, running):
         fault = sandbox.Fault(on=f"{name}/submit", kind="foreign_url", origin=other.origin)
         running.sandbox.faults.replace([fault])
         prediction = await api.submit(asked(), offer(name=name))

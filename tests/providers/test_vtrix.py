@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from recording import recorder
 from strange import URL, strange_values
+from support import coarse
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import (
@@ -279,7 +280,7 @@ async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tu
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
     fake = sandbox.VtrixSettings(**{"keys": (KEY,), **more})
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=parsed, vtrix=fake)) as running,
+        sandbox.running(coarse(speed=0, faults=parsed, vtrix=fake)) as running,
         new_http_client() as http,
     ):
         yield Vtrix(account(running.base_urls["vtrix"], key), http), running

@@ -12,7 +12,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.extension import advertise
 from mcp.client.streamable_http import streamable_http_client
-from support import client_of, running_studio, serving, settings_for
+from support import client_of, coarse, running_studio, serving, settings_for
 from tasks_client import Tasks, begin, wait_for_status
 
 from journey_mcp import gallery, sandbox
@@ -29,7 +29,7 @@ KITE = {"prompt": "a red kite over the dunes", "wait_s": 300}
 async def session(mode: str, folder: Path, *extensions: Any) -> AsyncIterator[Client]:
     """Connect a client in memory that declares these extensions; every task ends at once."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7)) as upstream,
         client_of(settings_for(upstream.base_url, folder), mode, extensions=extensions) as client,
     ):
         yield client
@@ -137,7 +137,7 @@ async def test_results_have_nothing_more_for_other_clients(mode: str, tmp_path: 
 
 async def test_the_page_asks_over_stateless_http(tmp_path: Path) -> None:
     """There the declaration of an older client is unknown."""
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         app = make_app(Lifespan(settings_for(upstream.base_url, tmp_path), running_studio, is_local=False))
         async with (
             app.router.lifespan_context(app),

@@ -17,7 +17,7 @@ from mcp import Client
 from PIL import Image
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
-from support import environment_of, running_studio, serving
+from support import coarse, environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.handshake.lines import Overlong
@@ -37,7 +37,7 @@ async def serving_mcp(
     folder: Path, bodies: RequestBodies | None = None, **more: str
 ) -> AsyncIterator[tuple[str, sandbox.Running]]:
     """Serve MCP in this process with keys for all providers at one sandbox, and return the address."""
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
         app = make_app(Lifespan(settings, running_studio, is_local=False), bodies=bodies)
         async with app.router.lifespan_context(app), serving(app) as origin:

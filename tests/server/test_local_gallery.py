@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from browser.local import serving_gallery
 from manual_clock import ManualClock
-from support import environment_of, make_request, running_studio
+from support import coarse, environment_of, make_request, running_studio
 
 from journey_mcp import sandbox
 from journey_mcp.core.principals import LOCAL, Principal
@@ -68,7 +68,7 @@ class Browser:
 @asynccontextmanager
 async def gallery_at_sandbox(folder: Path, **more: str) -> AsyncIterator[Browser]:
     """Serve the gallery in this process with a key for a sandbox, or without; no browser has opened it yet."""
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         settings = read_settings({**environment_of(upstream, folder, "journeyapi"), **more})
         async with serving_gallery(settings, running_studio, PAGE) as access:
             origin = access.url.partition("/?")[0]
@@ -247,7 +247,7 @@ async def test_a_confirmation_is_for_one_call_and_its_arguments(tmp_path: Path) 
 
 async def test_a_confirmation_is_for_one_cost(tmp_path: Path) -> None:
     """A provider on cooldown is tried last: the cost is that of another one now."""
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         confirmations = Confirmations(anyio.current_time)
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi", "bfl"))
         async with running_studio(settings) as studio:

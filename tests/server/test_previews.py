@@ -15,7 +15,7 @@ from manual_clock import ManualClock
 from mcp import Client
 from mcp.client.extension import ClientExtension
 from PIL import Image
-from support import client_of, make_environment, settings_for
+from support import client_of, coarse, make_environment, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.server.extensions import apps
@@ -40,7 +40,7 @@ async def connected(
     options = {key: more.pop(key) for key in ("extensions",) if key in more}
     given = tuple(sandbox.Fault.parse(fault) for fault in faults)
     async with (
-        sandbox.running(sandbox.Settings(speed=more.pop("speed", 0), seed=7, faults=given)) as upstream,
+        sandbox.running(coarse(speed=more.pop("speed", 0), seed=7, faults=given)) as upstream,
         client_of(
             settings_for(upstream.base_url, folder, **more),
             mode,
@@ -235,7 +235,7 @@ async def test_a_dead_link_costs_nothing_and_is_not_tried_again(tmp_path: Path) 
 
 async def test_after_a_restart_an_unseen_result_has_its_preview(tmp_path: Path) -> None:
     """The store knows which results a client has received."""
-    async with sandbox.running(sandbox.Settings(speed=0.05, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0.05, seed=7)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         host = types.Implementation(name="claude-code", version="1")
         async with client_of(settings, client_info=host) as client:

@@ -9,7 +9,7 @@ import jsonschema_rs
 import mcp_types as types
 import pytest
 from mcp import Client
-from support import client_of, settings_for
+from support import client_of, coarse, settings_for
 from tasks_client import Tasks, begin, wait_for_status
 
 from journey_mcp import sandbox
@@ -22,7 +22,7 @@ async def session(
     """Connect a client in memory; its server has a manual clock and a sandbox. `more` are settings."""
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7, faults=parsed)) as upstream,
         client_of(settings_for(upstream.base_url, folder, **more), mode, **(client_options or {})) as client,
     ):
         yield client, upstream

@@ -11,7 +11,7 @@ import mcp_types as types
 import pytest
 from mcp import Client
 from studio.test_inputs import image_bytes
-from support import client_of, environment_of
+from support import client_of, coarse, environment_of
 
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
@@ -54,7 +54,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
 async def connected(user: User, mode: str, *, is_local: bool = True, **more: Any) -> AsyncIterator[Client]:
     """Connect the user's client to a server."""
     environment = {name: more.pop(name) for name in list(more) if name.isupper()}
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, user.project.parent / "data", "bfl", **environment))
         more = {"list_roots_callback": user.list_roots, **more}
         async with client_of(settings, mode, is_local=is_local, **more) as client:

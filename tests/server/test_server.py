@@ -13,7 +13,7 @@ import pytest
 from manual_clock import until
 from mcp import Client, MCPError
 from studio.test_inputs import data_uri, image_bytes
-from support import client_of, database_away, settings_for
+from support import client_of, coarse, database_away, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.server.lifespan import Lifespan
@@ -29,7 +29,7 @@ async def session(mode: str, folder: Path, *faults: str, **more: Any) -> AsyncIt
     """Connect a client in memory; its server has a manual clock and a sandbox."""
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7, faults=parsed)) as upstream,
         client_of(settings_for(upstream.base_url, folder, **more), mode) as client,
     ):
         yield client, upstream
@@ -229,7 +229,7 @@ async def test_results_name_copies_and_files(tmp_path: Path) -> None:
 
 async def test_over_http_only_images_whose_links_die_soon_are_copied(tmp_path: Path) -> None:
     """The clients of such a server may be many."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         async with client_of(settings_for(upstream.base_url, tmp_path), is_local=False) as client:
             await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})
         assert not (tmp_path / "pictures").exists()
@@ -501,7 +501,7 @@ async def test_a_model_from_the_users_file_is_listed_checked_and_run(tmp_path: P
     fake = sandbox.JourneyApiSettings(extra_models=("dune-one",))
     more = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "mine.toml")}
     async with (
-        sandbox.running(sandbox.Settings(speed=0, journeyapi=fake)) as upstream,
+        sandbox.running(coarse(speed=0, journeyapi=fake)) as upstream,
         client_of(settings_for(upstream.base_url, tmp_path, **more)) as client,
     ):
         imagine = (await client.list_tools()).tools[0]

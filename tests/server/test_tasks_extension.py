@@ -20,6 +20,7 @@ from mcp.shared.inbound import encode_header_value
 from mcp.shared.memory import create_client_server_memory_streams
 from mcp.shared.message import SessionMessage
 from support import (
+    coarse,
     environment_for,
     environment_of,
     make_request,
@@ -69,7 +70,7 @@ async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tupl
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     variables = {name: more.pop(name) for name in list(more) if name.isupper()}
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7, faults=parsed)) as upstream,
         in_memory(settings_for(upstream.base_url, folder, **variables), extensions=[Tasks()], **more) as client,
     ):
         yield client, upstream
@@ -170,7 +171,7 @@ def exchanged() -> Exchange:
 async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, connected: Connect) -> None:
     """With exactly the fields of the specification, and the id that the tools use."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        sandbox.running(coarse(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
     ):
         assert (client.server_capabilities.extensions or {})[EXTENSION] == {}
@@ -211,7 +212,7 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
 async def test_a_client_whose_sdk_waits_for_tasks_gets_a_usual_result(tmp_path: Path, connected: Connect) -> None:
     """The result conforms to the tool's output schema."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        sandbox.running(coarse(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
     ):
         result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
@@ -221,7 +222,7 @@ async def test_a_client_whose_sdk_waits_for_tasks_gets_a_usual_result(tmp_path: 
 
 async def test_the_result_equals_that_of_the_tool(tmp_path: Path) -> None:
     """Byte for byte: a client without the extension joins the task, and waits for the same result."""
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with in_memory(settings, extensions=[Tasks()]) as client, in_memory(settings) as other:
             handle = await begin(client, "imagine", **SLOW)
@@ -326,7 +327,7 @@ def test_a_status_message_is_short(changes: dict[str, Any], says: str) -> None:
 
 async def test_a_task_of_an_unconfigured_provider_says_so(tmp_path: Path) -> None:
     """It waits, and does not count as running."""
-    async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
+    async with sandbox.running(coarse(speed=1)) as upstream:
         async with running_studio(settings_for(upstream.base_url, tmp_path)) as studio:
             task = await until_accepted(studio, (await studio.create(make_request(model="midjourney"), LOCAL)).task)
         async with in_memory(settings_for("http://127.0.0.1:9/api", tmp_path), extensions=[Tasks()]) as client:
@@ -369,7 +370,7 @@ async def test_a_result_that_was_read_is_acknowledged(tmp_path: Path) -> None:
 
 async def test_the_cost_is_confirmed_before_a_task_exists(tmp_path: Path, connected: Connect) -> None:
     """With a multi-round-trip request; the call with the answer returns the task."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="1credits")
         call = {"prompt": "a kite", "model": "z-image"}
         both: Any = {"allow_claimed": True, "allow_input_required": True}
@@ -405,7 +406,7 @@ async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Connect) -> 
     """The acknowledgement does not show the task, and the second one is the same."""
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream,
+        sandbox.running(coarse(speed=0, faults=faults)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
     ):
         handle = await begin(client, "imagine", **SLOW)
@@ -442,7 +443,7 @@ async def test_a_finished_task_does_not_change(tmp_path: Path) -> None:
 async def test_a_provider_that_supports_cancellation_cancels(tmp_path: Path) -> None:
     """Once it has accepted the task; an earlier request is acknowledged too."""
     faults = (sandbox.Fault.parse("replicate/submit:hang"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=faults)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "replicate"))
         async with in_memory(settings, extensions=[Tasks()]) as client:
             handle = await begin(client, "imagine", prompt="a kite", model="flux-schnell")
@@ -467,7 +468,7 @@ async def test_an_update_is_acknowledged_and_changes_nothing(tmp_path: Path) -> 
 
 async def test_all_ids_without_a_task_of_the_caller_get_the_same_error(tmp_path: Path) -> None:
     """Never created, of another principal, deleted, of an image: the error does not show which."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
             theirs = (await studio.create(make_request(prompt="theirs"), principal=Principal("somebody else"))).task
@@ -487,7 +488,7 @@ async def test_all_ids_without_a_task_of_the_caller_get_the_same_error(tmp_path:
 async def test_a_client_without_the_extension_gets_no_task_and_no_methods(tmp_path: Path, served: Serve) -> None:
     """Over HTTP with status 400 and the missing capability, whatever else is wrong with the request."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        sandbox.running(coarse(speed=0)) as upstream,
         served(environment_for(upstream.base_url, tmp_path)) as address,
     ):
         call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
@@ -509,7 +510,7 @@ async def test_a_client_without_the_extension_gets_no_task_and_no_methods(tmp_pa
 
 async def test_every_request_declares_the_extension_separately(tmp_path: Path, exchanged: Exchange) -> None:
     """On one connection: a task with it, none without it, and the extension in `server/discover`."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         calls = [
             {"method": "tools/call", "params": enveloped({"name": "imagine", "arguments": arguments}, capabilities)}
             for arguments, capabilities in (
@@ -529,7 +530,7 @@ async def test_every_request_declares_the_extension_separately(tmp_path: Path, e
 async def test_a_wrong_or_missing_header_is_rejected(tmp_path: Path, served: Serve) -> None:
     """A router must be able to trust it."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        sandbox.running(coarse(speed=0)) as upstream,
         served(environment_for(upstream.base_url, tmp_path)) as address,
     ):
         call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
@@ -579,7 +580,7 @@ async def test_methods_of_the_previous_revision_do_not_exist(tmp_path: Path, exc
 async def test_a_client_of_the_previous_revision_sees_no_extension(tmp_path: Path, connected: Connect) -> None:
     """Whatever it declares: no extension, no task, no methods."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        sandbox.running(coarse(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), mode="legacy", extensions=[Tasks()]) as client,
     ):
         assert client.protocol_version == "2025-11-25"

@@ -12,7 +12,7 @@ import pytest
 from drawn import opened, written
 from mcp import Client
 from PIL import Image
-from support import client_of, compact, settings_for
+from support import client_of, coarse, compact, settings_for
 
 from journey_mcp import sandbox
 
@@ -23,7 +23,7 @@ MODES = ["auto", "legacy"]
 async def connected(folder: Path, mode: str = "auto", **more: Any) -> AsyncIterator[Client]:
     """Connect a client in memory, whose server has a sandbox."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7)) as upstream,
         client_of(settings_for(upstream.base_url, folder, **more), mode) as client,
     ):
         yield client

@@ -8,6 +8,7 @@ import pytest
 from manual_clock import until
 from support import (
     Environment,
+    coarse,
     created,
     make_environment,
     make_request,
@@ -20,7 +21,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission
-from journey_mcp.sandbox import Settings, VtrixSettings
+from journey_mcp.sandbox import VtrixSettings
 from journey_mcp.settings import read_settings
 
 EDIT: dict[str, Any] = {"model": "flux-2-max", "prompt": "a red kite over the dunes"}
@@ -70,7 +71,7 @@ async def test_a_limit_with_a_long_retry_after_is_not_waited_for(tmp_path: Path)
 
 async def test_without_a_connection_the_next_provider_is_tried_at_once(tmp_path: Path) -> None:
     """Nothing was sent."""
-    async with sandbox.running(Settings(speed=0)) as gone:
+    async with sandbox.running(coarse(speed=0)) as gone:
         nowhere = gone.base_url
     async with make_wide_environment(tmp_path, services=TWO, JOURNEYAPI_BASE_URL=nowhere) as here:
         settings = read_settings(

@@ -12,6 +12,7 @@ import pytest
 from support import (
     Environment,
     client_of,
+    coarse,
     created,
     environment_of,
     make_environment,
@@ -594,7 +595,7 @@ async def test_the_images_of_a_call_have_a_total_limit(tmp_path: Path) -> None:
 )
 async def test_arguments_may_be_lists_and_blocks(tmp_path: Path, more: dict[str, Any]) -> None:
     """Models of all vendors write them so."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         async with client_of(read_settings(environment_of(upstream, tmp_path, "bfl"))) as client:
             arguments = {"prompt": "blue", "model": "flux-2-pro", **more}
             await client.call_tool("edit_image", arguments)  # the sandbox fetches nothing from there

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support import (
     Environment,
+    coarse,
     created,
     make_environment,
     make_request,
@@ -408,7 +409,7 @@ async def test_images_of_a_sandbox_and_of_another_address(tmp_path: Path) -> Non
                 error = await refusal(studio, refine(f"{made.id}.2", action))
                 assert isinstance(error, ImageNotRefinable)
                 assert "was made in a sandbox: journeyapi does not know it" in str(error)
-        async with sandbox.running(sandbox.Settings(speed=0)) as other:
+        async with sandbox.running(coarse(speed=0)) as other:
             async with running_studio(settings_for(other.base_url, tmp_path / "one")) as studio:
                 error = await refusal(studio, refine(f"{first.id}.2", "vary"))
                 assert f"was made at journeyapi ({env.upstream.base_url}), which this server does not use" in str(error)

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
-from support import SERVICES, Authority, client_of, environment_of, serving
+from support import SERVICES, Authority, client_of, coarse, environment_of, serving
 
 from journey_mcp import sandbox
 from journey_mcp.registry import load
@@ -33,7 +33,7 @@ async def session(folder: Path, **more: Any) -> AsyncIterator[tuple[Client, sand
     """Open a client of a server with all keys, and the sandbox behind it."""
     environment = {name: value for name, value in more.items() if name.isupper()}
     variables = {"speed": 0, **{name: value for name, value in more.items() if not name.isupper()}}
-    async with sandbox.running(sandbox.Settings(**variables)) as upstream:
+    async with sandbox.running(coarse(**variables)) as upstream:
         settings = read_settings(
             environment_of(upstream, folder / "data", JOURNEY_MCP_IMAGE_DIRS=str(folder), **environment)
         )
@@ -156,7 +156,7 @@ async def test_if_no_provider_can_run_it_the_error_states_what_to_change(tmp_pat
 
 async def test_over_http_paths_are_not_accepted(tmp_path: Path, photo: Path) -> None:
     """They are neither accepted nor returned, and the schema does not mention them."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path / "data", "bfl"))
         async with client_of(settings, is_local=False) as client:
             edit = (await client.list_tools()).tools[1]
@@ -234,7 +234,7 @@ async def test_a_provider_without_the_default_model_uses_its_own(tmp_path: Path)
 
 async def test_a_base_address_with_a_password_is_never_shown(tmp_path: Path) -> None:
     """A gateway may need one; our downloads do not use it."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_of(upstream, tmp_path, "bfl")
         environment["BFL_BASE_URL"] = environment["BFL_BASE_URL"].replace("://", "://gate:hunter2secret@")
         async with client_of(read_settings(environment)) as client:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import created, make_environment, make_request, running_studio, settings_for, until_accepted
+from support import coarse, created, make_environment, make_request, running_studio, settings_for, until_accepted
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -237,7 +237,7 @@ async def test_a_task_of_another_address_is_not_polled_here(tmp_path: Path) -> N
 
 async def test_the_work_resumes_where_the_last_process_stopped(tmp_path: Path) -> None:
     """A studio that is closed leaves its tasks to the next one, at the same address."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
             task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))

@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 from processes import TIMEOUT_S, ServerProcess, in_thread, server_process
-from support import environment_for
+from support import coarse, environment_for
 
 from journey_mcp import sandbox
 
@@ -28,7 +28,7 @@ async def test_the_next_server_copies_what_a_killed_one_did_not(tmp_path: Path, 
     """Before the first image, or between two; each is saved once, though some were saved before."""
     images, copies = tmp_path / "Images", tmp_path / "data" / "pictures"
     fault = sandbox.Fault.parse(f"picture:delay=3600,times=always,after={after}")
-    async with sandbox.running(sandbox.Settings(speed=0, faults=(fault,))) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=(fault,))) as upstream:
         environment = environment_for(upstream.base_url, tmp_path / "data", JOURNEY_MCP_SAVE_DIR=str(images))
         with server_process(environment) as server:
             made = await in_thread(server.call, "imagine", prompt="a kite", wait_s=60)
@@ -47,7 +47,7 @@ async def test_the_next_server_copies_what_a_killed_one_did_not(tmp_path: Path, 
 async def test_several_servers_save_into_one_folder(tmp_path: Path) -> None:
     """Each image once, whoever made it; none replaces another of its name."""
     images = tmp_path / "Images"
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path / "data", JOURNEY_MCP_SAVE_DIR=str(images))
         with server_process(environment) as one, server_process(environment) as other:
             async with anyio.create_task_group() as group:

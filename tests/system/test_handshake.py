@@ -11,7 +11,7 @@ from handshakes import CLIENT, ENVELOPE, INITIALIZED, handshake, modern, request
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import ElicitResult
 from processes import COMMAND, TIMEOUT_S, in_thread, server_process
-from support import environment_for
+from support import coarse, environment_for
 
 from journey_mcp import sandbox
 
@@ -33,7 +33,7 @@ def answers(environment: dict[str, str], *messages: Any) -> list[Any]:
 @pytest.mark.parametrize("probe", [modern("server/discover", "probe"), modern("server/discover", "probe", **FUTURE)])
 async def test_a_client_that_abandons_its_probe_gets_all_responses(tmp_path: Path, probe: Any) -> None:
     """Every request gets one response, and the calls sent with them are made."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         call = request("tools/call", {"name": "imagine", "arguments": {"prompt": "a kite", "model": "z-image"}}, "call")
         messages = (probe, handshake(), INITIALIZED, request("tools/list", id_=2), call, request("ping", id_=3))
         environment = environment_for(upstream.base_url, tmp_path)

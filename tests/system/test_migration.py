@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from processes import TIMEOUT_S, in_thread, server_process
-from support import database_of_version, environment_for
+from support import coarse, database_of_version, environment_for
 
 from journey_mcp import sandbox
 
@@ -80,7 +80,7 @@ def older_server(file: Path, base_url: str) -> Iterator[Older]:
 
 async def test_a_newer_server_waits_until_an_older_one_has_stored_its_paid_answer(tmp_path: Path) -> None:
     """Every call and the log name the process; nothing is sent; then the result is there, without a restart."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with older_server(tmp_path / "tasks.db", upstream.base_url) as older, server_process(environment) as newer:
             for _ in range(2):
@@ -103,7 +103,7 @@ async def test_a_newer_server_waits_until_an_older_one_has_stored_its_paid_answe
 
 async def test_a_newer_server_goes_on_after_an_older_one_was_killed(tmp_path: Path) -> None:
     """Whose lease still runs; what it had sent is unconfirmed, as after every kill."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with older_server(tmp_path / "tasks.db", upstream.base_url) as older, server_process(environment) as newer:
             made = await in_thread(newer.call, "imagine", prompt="a kite", model="z-image")

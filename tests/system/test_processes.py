@@ -19,14 +19,14 @@ from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
 from processes import COMMAND, TIMEOUT_S, StoppedClock, in_thread, process, server_process, until_requested
-from support import environment_for, environment_of, free_port, until_listening
+from support import coarse, environment_for, environment_of, free_port, until_listening
 
 from journey_mcp import sandbox
 
 
 async def test_a_restarted_server_returns_the_results_of_a_killed_one(tmp_path: Path) -> None:
     """A running task is polled by its stored id; nothing is submitted twice."""
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+    async with sandbox.running(coarse(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
             task = await in_thread(first.call, "imagine", prompt="a kite", wait_s=0)
@@ -42,7 +42,7 @@ async def test_a_restarted_server_returns_the_results_of_a_killed_one(tmp_path: 
 async def test_a_request_without_a_response_is_unconfirmed_after_a_kill(tmp_path: Path) -> None:
     """It is not sent again, and the error says that it may have been charged."""
     faults = (sandbox.Fault.parse("submit:delay=30"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
@@ -58,7 +58,7 @@ async def test_a_request_without_a_response_is_unconfirmed_after_a_kill(tmp_path
 
 async def test_a_refinement_survives_a_killed_server(tmp_path: Path) -> None:
     """Accepted, it is polled to its end; without a response it is unconfirmed. Neither is submitted twice."""
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+    async with sandbox.running(coarse(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
             made = await in_thread(first.call, "imagine", prompt="a kite", wait_s=60)
@@ -87,7 +87,7 @@ async def test_a_refinement_survives_a_killed_server(tmp_path: Path) -> None:
 async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> None:
     """The provider had rejected the request."""
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
             task = await in_thread(first.call, "imagine", prompt="a kite", wait_s=1)
@@ -109,7 +109,7 @@ def uploading(upstream: sandbox.Running, folder: Path) -> tuple[dict[str, str], 
 async def test_a_task_killed_during_its_upload_ends_free(tmp_path: Path) -> None:
     """No creating request was sent, so no charge is possible."""
     faults = (sandbox.Fault.parse("replicate/upload:delay=30"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=faults)) as upstream:
         environment, image = uploading(upstream, tmp_path)
         with server_process(environment) as first:
             first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=image)
@@ -128,7 +128,7 @@ async def test_after_a_signal_an_upload_is_not_followed_by_its_creating_request(
     """The process still runs, because another request is pending."""
     faults = tuple(map(sandbox.Fault.parse, ("replicate/upload:delay=0.1", "replicate/submit:delay=0.2")))
     clock = StoppedClock()
-    async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, clock=clock, faults=faults)) as upstream:
         environment, image = uploading(upstream, tmp_path)
         with server_process(environment) as first:
             first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=image)
@@ -161,7 +161,7 @@ def ended_tasks(folder: Path) -> int:
 
 async def test_a_task_of_a_killed_process_is_taken_over_within_ten_seconds(tmp_path: Path) -> None:
     """By a server that was already running."""
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+    async with sandbox.running(coarse(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first_server:
             async with process(environment) as second_server:
@@ -177,7 +177,7 @@ async def test_a_task_of_a_killed_process_is_taken_over_within_ten_seconds(tmp_p
 
 async def test_two_servers_share_one_database(tmp_path: Path) -> None:
     """Each sees the other's tasks; each task is submitted once and polled by one."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         async with process(environment) as one, process(environment) as two:
             made: list[str] = []
@@ -205,7 +205,7 @@ async def test_two_servers_share_one_database(tmp_path: Path) -> None:
 async def test_a_signal_ends_the_server_after_the_pending_response(tmp_path: Path, number: signal.Signals) -> None:
     """With stdin still open: the response to a creating request is not lost, and the process ends."""
     faults, clock = (sandbox.Fault.parse("submit:delay=0.1"),), StoppedClock()
-    async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, clock=clock, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
@@ -222,7 +222,7 @@ async def test_a_signal_ends_the_server_after_the_pending_response(tmp_path: Pat
 
 async def test_a_signal_ends_waiting_calls_over_stdio(tmp_path: Path) -> None:
     """They return the current task, which can be polled later."""
-    async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
+    async with sandbox.running(coarse(speed=1)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as server:
             server.send("imagine", prompt="a kite", model="midjourney", wait_s=300)
@@ -236,7 +236,7 @@ async def test_a_signal_ends_waiting_calls_over_stdio(tmp_path: Path) -> None:
 
 async def test_a_signal_ends_waiting_calls_over_http(tmp_path: Path) -> None:
     """They return before their connections are closed."""
-    async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
+    async with sandbox.running(coarse(speed=1)) as upstream:
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
@@ -268,7 +268,7 @@ async def test_a_signal_ends_waiting_calls_over_http(tmp_path: Path) -> None:
 async def test_over_http_a_signal_ends_the_server_within_seconds(tmp_path: Path, number: signal.Signals) -> None:
     """A paid request takes longer; its task stays in the journal."""
     faults = (sandbox.Fault.parse("submit:delay=60"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=faults)) as upstream:
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
@@ -294,7 +294,7 @@ async def test_after_a_signal_nothing_is_sent_even_if_the_database_opens_only_th
     tmp_path: Path, has_arrived: bool
 ) -> None:
     """A call that waits for the database is not started."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("BEGIN IMMEDIATE")
@@ -331,7 +331,7 @@ async def test_a_locked_database_delays_an_ending_server_only_once(tmp_path: Pat
     """The delay does not repeat for each of its tasks."""
     faults, clock = (sandbox.Fault.parse("submit:delay=0.1,times=always"),), StoppedClock()
     fake = sandbox.JourneyApiSettings(plan="enterprise")
-    settings = sandbox.Settings(speed=0, clock=clock, faults=faults, journeyapi=fake)
+    settings = coarse(speed=0, clock=clock, faults=faults, journeyapi=fake)
     address = f"sqlite:///{tmp_path}/tasks.db?timeout=3"
     async with sandbox.running(settings) as upstream:
         with server_process(environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_DATABASE_URL=address)) as server:
@@ -350,7 +350,7 @@ async def test_a_locked_database_delays_an_ending_server_only_once(tmp_path: Pat
 async def test_a_client_that_disconnects_loses_no_pending_response(tmp_path: Path) -> None:
     """When stdin is closed, the server waits for the pending response, however long it takes."""
     faults = (sandbox.Fault.parse("submit:delay=3"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
@@ -374,7 +374,7 @@ async def test_a_server_raises_its_limit_of_open_files(tmp_path: Path) -> None:
 
 async def test_stdout_has_only_messages_and_the_key_appears_nowhere(tmp_path: Path) -> None:
     """Neither in the protocol, nor in the debug log, nor in the database."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:status=401"), sandbox.Fault.parse("fetch:reset")])
         more = {"JOURNEY_MCP_LOG_LEVEL": "debug", "JOURNEYAPI_API_KEY": "japi_live_secret", "JOURNEY_MCP_TYPO": "x"}
         with server_process(environment_for(upstream.base_url, tmp_path, **more)) as server:
@@ -420,7 +420,7 @@ def test_an_invalid_setting_stops_the_start_with_one_line(tmp_path: Path, variab
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_session_over_http_works_in_both_eras(mode: str, tmp_path: Path) -> None:
     """`serve --http` serves both eras at one address and rejects another origin."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         port = free_port()
         environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
         server = subprocess.Popen([*COMMAND, "serve", "--http", f"127.0.0.1:{port}"], env=environment)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from processes import in_thread, process, server_process
-from support import environment_for
+from support import coarse, environment_for
 
 from journey_mcp import sandbox
 
@@ -11,7 +11,7 @@ from journey_mcp import sandbox
 async def test_a_queued_task_of_a_killed_server_ends_free_at_the_next_server(tmp_path: Path) -> None:
     """Nothing was sent for it; the running task continues."""
     seconds = 0.0
-    async with sandbox.running(sandbox.Settings(speed=1, clock=lambda: seconds)) as upstream:
+    async with sandbox.running(coarse(speed=1, clock=lambda: seconds)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_MAX_CONCURRENT="1")
         with server_process(environment) as first_server:
             first = await in_thread(first_server.call, "imagine", prompt="a kite", wait_s=0)

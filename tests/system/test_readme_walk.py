@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 from processes import TIMEOUT_S
-from support import environment_for, free_port, until_listening
+from support import coarse, environment_for, free_port, until_listening
 
 from journey_mcp import sandbox
 
@@ -48,7 +48,7 @@ def test_every_command_is_run_or_excluded_on_purpose() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) -> None:
     """They run in order, in an empty folder, with a key of the sandbox."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = {**os.environ, **environment_for(upstream.base_url, tmp_path / "data")}
         for command in (command for where, command in EVERYTHING if where == path and ours(command)):
             words = shlex.split(

@@ -12,7 +12,7 @@ from mcp import Client
 from mcp_types import ImageContent
 from PIL import Image, ImageDraw
 from processes import process
-from support import environment_of
+from support import coarse, environment_of
 
 from journey_mcp import sandbox
 
@@ -44,7 +44,7 @@ def move_to_yesterday(data: Path) -> None:
 
 async def test_an_image_is_made_seen_refined_edited_and_found_again(tmp_path: Path) -> None:
     """With its copies it can be looked at when the provider, its links and the first server are gone."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment = environment_of(upstream, tmp_path, "journeyapi", "bfl")
         async with process(environment) as client:
             made, _ = await called(client, "imagine", prompt="a lighthouse at dusk", model="midjourney", wait_s=60)

@@ -32,7 +32,7 @@ from server.test_tasks_extension import (
     test_every_request_declares_the_extension_separately,
     test_the_cost_is_confirmed_before_a_task_exists,
 )
-from support import environment_for, free_port, until_listening
+from support import coarse, environment_for, free_port, until_listening
 from tasks_client import Tasks, get, wait_for_status
 
 from journey_mcp import sandbox
@@ -120,7 +120,7 @@ def exchanged() -> Exchange:
 
 async def test_the_next_server_returns_the_task_of_a_killed_one(tmp_path: Path) -> None:
     """The id is the same, and nothing is submitted twice."""
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+    async with sandbox.running(coarse(speed=20)) as upstream:
         environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
         call = {"name": "imagine", "arguments": {"prompt": "a kite"}}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": enveloped(call, DECLARED)}

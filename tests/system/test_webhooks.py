@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from processes import ServerProcess, StoppedClock, in_thread, server_process, until_created
-from support import environment_of, free_port, until_listening
+from support import coarse, environment_of, free_port, until_listening
 
 from journey_mcp import sandbox
 
@@ -25,7 +25,7 @@ async def test_a_server_whose_client_disconnects_stays_for_the_webhook_of_a_lost
     """Only the webhook can bring the result."""
     port = free_port()
     faults = (sandbox.Fault.parse("submit:reset_after"),)
-    async with sandbox.running(sandbox.Settings(speed=20, faults=faults)) as upstream:
+    async with sandbox.running(coarse(speed=20, faults=faults)) as upstream:
         environment = environment_of(upstream, tmp_path, "journeyapi")
         environment["JOURNEY_MCP_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
         with serving(environment, "--webhooks", f"127.0.0.1:{port}") as server:
@@ -39,7 +39,7 @@ async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Pat
     """It is killed before the response to a paid request: only the webhook brings the image."""
     port = free_port()
     faults, clock = (sandbox.Fault.parse("submit:delay=60"),), StoppedClock()
-    async with sandbox.running(sandbox.Settings(speed=20, faults=faults, clock=clock)) as upstream:
+    async with sandbox.running(coarse(speed=20, faults=faults, clock=clock)) as upstream:
         environment = environment_of(upstream, tmp_path, "journeyapi")
         environment["JOURNEY_MCP_PUBLIC_URL"] = f"http://127.0.0.1:{port}/any/prefix"
         with serving(environment, "--webhooks", f"127.0.0.1:{port}") as first:

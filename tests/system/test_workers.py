@@ -15,7 +15,7 @@ import pytest
 from drawn import bomb, drawn, written
 from manual_clock import until
 from processes import TIMEOUT_S, ServerProcess, image_workers, in_thread, server_process, until_worker
-from support import environment_of
+from support import coarse, environment_of
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import NotSubmitted
@@ -166,7 +166,7 @@ async def stop_worker(server: ServerProcess, arguments: dict[str, Any]) -> int:
 
 async def test_other_calls_are_answered_while_an_image_is_prepared_and_a_signal_ends_both(tmp_path: Path) -> None:
     """The call's error says that nothing was sent."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
         with server_process(environment) as server:
             worker = await stop_worker(server, arguments)
@@ -184,7 +184,7 @@ async def test_other_calls_are_answered_while_an_image_is_prepared_and_a_signal_
 
 async def test_a_killed_server_leaves_no_worker_behind(tmp_path: Path) -> None:
     """The worker reads the end of its input."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
         with server_process(environment) as server:
             worker = await stop_worker(server, arguments)
@@ -197,7 +197,7 @@ async def test_a_killed_server_leaves_no_worker_behind(tmp_path: Path) -> None:
 
 async def test_a_canceled_request_ends_its_worker(tmp_path: Path) -> None:
     """The server continues."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
         with server_process(environment) as server:
             worker = await stop_worker(server, arguments)

@@ -10,7 +10,7 @@ import pytest
 from manual_clock import ManualClock
 from mcp import Client
 from recording import recorder
-from support import client_of, environment_of, free_port
+from support import client_of, coarse, environment_of, free_port
 
 from journey_mcp import sandbox
 from journey_mcp.core.images import OutputImage
@@ -31,7 +31,7 @@ ELEVEN_MINUTES_S = 660.0
 @asynccontextmanager
 async def client_at(folder: Path, *, is_local: bool = True, **more: str) -> AsyncIterator[Client]:
     """Connect a client to a server with Black Forest Labs."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, folder, "bfl", **more))
         async with client_of(settings, is_local=is_local) as client:
             yield client

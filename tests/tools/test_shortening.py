@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from manual_clock import ManualClock
 from mcp import Client
-from support import client_of, compact, environment_of, settings_for
+from support import client_of, coarse, compact, environment_of, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import Failure
@@ -305,7 +305,7 @@ ANSWERS: dict[str, Any] = {
 @pytest.mark.parametrize("service", ANSWERS)
 async def test_a_response_with_60000_images_is_a_result_of_64(service: str, tmp_path: Path) -> None:
     """In results, in the listing and in the database; a notice has the number."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, service, JOURNEY_MCP_COPY_MAX_MB="0"))
         body = ANSWERS[service]
         upstream.sandbox.faults.replace(

@@ -12,7 +12,7 @@ import pytest
 from manual_clock import ManualClock
 from mcp import Client, MCPError
 from PIL import Image
-from support import client_of, settings_for
+from support import client_of, coarse, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.images import OutputImage
@@ -141,7 +141,7 @@ async def read_image(client: Client, image_id: str) -> tuple[str | None, bytes]:
 async def test_a_small_image_is_the_original(mode: str, tmp_path: Path) -> None:
     """Byte for byte, in its own format."""
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        sandbox.running(coarse(speed=0, seed=7)) as upstream,
         client_of(settings_for(upstream.base_url, tmp_path), mode) as client,
     ):
         made = await client.call_tool("imagine", {"prompt": "a red kite", "wait_s": 300})

@@ -12,14 +12,14 @@ import pytest
 from manual_clock import until
 from mcp import Client, MCPError
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
-from support import client_of, environment_for, running_studio, serving, settings_for
+from support import client_of, coarse, environment_for, running_studio, serving, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import read_settings
 
-SLOW = sandbox.Settings(speed=0, seed=7, faults=(sandbox.Fault.parse("submit:delay=30,times=9"),))
+SLOW = coarse(speed=0, seed=7, faults=(sandbox.Fault.parse("submit:delay=30,times=9"),))
 """A task ends after half a minute."""
 
 

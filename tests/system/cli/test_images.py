@@ -8,8 +8,9 @@ from pathlib import Path
 from cli.command import CommandLine, first_line, interrupted
 from manual_clock import until
 from PIL import Image
+from support import coarse
 
-from journey_mcp.sandbox import Fault, Running, Settings, running
+from journey_mcp.sandbox import Fault, Running, running
 
 
 async def test_all_other_options_reach_the_named_provider(journey: CommandLine, sandbox: Running) -> None:
@@ -61,7 +62,7 @@ def drawn() -> bytes:
 
 async def test_the_copy_is_saved_when_the_link_has_expired(journey: CommandLine, tmp_path: Path) -> None:
     dead = Fault.parse("bfl/picture:dead_picture,times=always,after=1")
-    async with running(Settings(speed=0, faults=(dead,))) as sandbox:
+    async with running(coarse(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl")
         made = await journey.run("imagine", "a boat", "--model", "flux-2-pro", "-o", str(tmp_path / "a.jpg"))
     assert made.code == 0, made.err
@@ -96,7 +97,7 @@ async def test_without_a_key_the_images_end_with_the_command(journey: CommandLin
 
 
 async def test_ctrl_c_prints_the_command_to_resume(journey: CommandLine) -> None:
-    async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang", times=None),))) as sandbox:
+    async with running(coarse(speed=0, faults=(Fault(on="submit", kind="hang", times=None),))) as sandbox:
         journey = journey.at(sandbox)
         async with journey.started("imagine", "a boat") as process:
             task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
@@ -115,7 +116,7 @@ async def test_ctrl_c_prints_the_command_to_resume(journey: CommandLine) -> None
 async def test_ctrl_c_during_a_submission_warns_of_a_charge(journey: CommandLine) -> None:
     hang = Fault(on="submit", kind="hang")
     async with (
-        running(Settings(speed=0, faults=(hang,))) as sandbox,
+        running(coarse(speed=0, faults=(hang,))) as sandbox,
         journey.at(sandbox).started("imagine", "a boat", "--model", "z-image") as process,
     ):
         task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
@@ -129,7 +130,7 @@ async def test_ctrl_c_during_a_submission_warns_of_a_charge(journey: CommandLine
 
 
 async def test_a_task_that_is_queued_when_a_command_ends_is_free(journey: CommandLine) -> None:
-    async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as sandbox:
+    async with running(coarse(speed=0, faults=(Fault(on="submit", kind="hang"),))) as sandbox:
         journey = journey.at(sandbox, JOURNEY_MCP_MAX_CONCURRENT="1")
         assert (await journey.run("imagine", "a boat", "--wait", "0")).code == 0
         done = await journey.run("imagine", "a kite", "--wait", "0", "--json")
