@@ -314,10 +314,27 @@ def isolate(folder: Path) -> Authority:
 
 
 def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and isinstance(address := arguments[1], tuple):
-        host = str(address[0])
-        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-            raise PermissionError(f"a test connects to {host}")
+    """Refuse connections to other machines; find no name, at once: a machine without a network asks for seconds."""
+    if event == "socket.connect" and isinstance(address := arguments[1], tuple) and not _is_here(str(address[0])):
+        raise PermissionError(f"a test connects to {address[0]}")
+    if event == "socket.getaddrinfo" and _is_name(host := arguments[0]):
+        raise socket.gaierror(socket.EAI_NONAME, f"a test looks up {host}")
+
+
+def _is_here(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def _is_name(host: object) -> bool:
+    """Return whether only a name server knows this host."""
+    text = host.decode() if isinstance(host, bytes) else str(host)
+    with suppress(ValueError):
+        ipaddress.ip_address(text)
+        return False
+    with suppress(OSError):  # an address in a notation of old
+        socket.inet_aton(text)
+        return False
+    return host is not None and text != "localhost"
 
 
 @contextmanager
