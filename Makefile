@@ -51,6 +51,9 @@ $(DATABASES): $(READY) requirements/databases.txt
 demo: $(RUNTIME) ## the main job, without a key: a client session that makes, edits, fetches and saves images
 	PYTHONPATH=. $(BIN)/python demo/session.py
 
+# Without cached byte code, every worker and every process of the tests compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Orders the tests and chooses the values of property tests; `make test SEED=...` repeats a failed run.
 SEED := $(or $(SEED),$(shell date +%s))
 PYTEST = $(BIN)/pytest -n 2 --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
