@@ -415,14 +415,6 @@ async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLin
     assert made.json["images"][0]["url"] not in shown
 
 
-async def test_the_copies_of_a_sandbox_that_has_ended_are_named(journey: CommandLine) -> None:
-    made = await journey.run("imagine", "a boat", "--json")
-    paths = [image["path"] for image in made.json["images"]]
-    assert f"\t{paths[0]} and 3 more\ta boat\n" in (await journey.run("tasks")).out
-    shown = (await journey.run("fetch", made.json["task_id"])).out
-    assert all(f"sandbox ended, copy kept image/png 1024x1024 (copy: {path})" in shown for path in paths)
-
-
 async def specs(journey: CommandLine, form: str) -> Any:
     done = await journey.run("specs", "--format", form)
     assert (done.code, done.err) == (0, "")

@@ -153,3 +153,49 @@ async def test_ctrl_c_without_a_key_ends_the_sandbox_too(journey: CommandLine) -
         await first_line(process.stderr)
         done = await interrupted(process)
     assert (done.code, done.err) == (130, "Stopped, and the sandbox with it; nothing was charged.\n")
+
+
+async def test_a_command_says_where_its_images_are(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+    """It ends when they are copied, and saved where the person wants them."""
+    journey = journey.at(sandbox).given(JOURNEY_MCP_SAVE_DIR=str(tmp_path / "Images"))
+    made = await journey.run("imagine", "a paper boat", "--json")
+    assert made.code == 0, made.err
+    images = made.json["images"]
+    assert [Path(image["saved_to"]).name[10:] for image in images] == [f" a paper boat {n}.png" for n in range(1, 5)]
+    assert all(Path(image[name]).is_file() for image in images for name in ("path", "saved_to"))
+    shown = (await journey.run("fetch", made.json["task_id"])).out
+    assert all(f"(saved to: {image['saved_to']})" in shown for image in images)
+
+
+async def test_an_image_is_refined(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+    journey = journey.at(sandbox)
+    made = (await journey.run("imagine", "a paper boat", "--json")).json
+    image = made["images"][1]["id"]
+    varied = await journey.run("refine", image, "vary", "-o", str(tmp_path / "vary.png"))
+    assert varied.code == 0, varied.err
+    assert f"(vary of {image}, midjourney at journeyapi)" in varied.out
+    assert [path.name for path in sorted(tmp_path.glob("vary*"))] == [f"vary-{n}.png" for n in (1, 2, 3, 4)]
+    assert varied.err.splitlines()[0].endswith(": vary (midjourney) at journeyapi.")
+
+    needed = await journey.run("refine", image, "pan left")
+    assert needed.code == 2
+    assert f'Call `journey-mcp refine` with image "{image}" and action single (2 credits) first' in needed.err
+    single = await journey.run("refine", image, "single", "-o", str(tmp_path / "single.jpg"), "--json")
+    assert (tmp_path / "single.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    pan = await journey.run("refine", image, "pan left", "--json")
+    assert pan.json["parent"] == single.json["images"][0]["id"]
+    assert "which single made from" in pan.json["notices"][0]
+
+    listed = await journey.run("tasks")
+    assert "\tpan_left (midjourney)\tjourneyapi\t4 credits\t" in listed.out
+    spent = await journey.run("spend", "--json")
+    assert spent.code == 0
+
+
+async def test_a_reroll_takes_a_prompt(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox)
+    made = (await journey.run("imagine", "a paper boat", "--json")).json
+    again = await journey.run("refine", made["task_id"], "reroll", "--prompt", "a tin boat", "--json")
+    assert again.code == 0, again.err
+    (*_, entry) = sandbox.sandbox.request_log.submissions
+    assert (entry.endpoint, entry.request["prompt"]) == ("reroll", "a tin boat")

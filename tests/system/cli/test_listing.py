@@ -1,4 +1,4 @@
-"""What commands import, and what a terminal shows."""
+"""What commands import, what a terminal shows, and a sandbox that ended with its command."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import re
@@ -55,3 +55,11 @@ async def test_a_person_at_a_terminal_sees_a_bar_and_a_table(journey: CommandLin
     header, row = (" ".join(line.split()) for line in shown.splitlines()[:2])
     assert header == "Task Age Status Model Provider Cost Images Prompt"
     assert row.endswith("succeeded z-image sandbox 2 credits sandbox ended, no copy a [bold]cat[/bold] on a mat")
+
+
+async def test_the_copies_of_a_sandbox_that_has_ended_are_named(journey: CommandLine) -> None:
+    made = await journey.run("imagine", "a boat", "--json")
+    paths = [image["path"] for image in made.json["images"]]
+    assert f"\t{paths[0]} and 3 more\ta boat\n" in (await journey.run("tasks")).out
+    shown = (await journey.run("fetch", made.json["task_id"])).out
+    assert all(f"sandbox ended, copy kept image/png 1024x1024 (copy: {path})" in shown for path in paths)
