@@ -341,7 +341,7 @@ def _scene(scene: Scene, fineness: float) -> Image.Image:
     width, height = (max(1, round(side * fineness)) for side in scene.size)
     canvas = _Canvas((width, height), rng)
     _motif(scene)(canvas)
-    image = canvas.image.resize(scene.size, Image.Resampling.BOX)
+    image = canvas.image.resize(scene.size, Image.Resampling.BOX if fineness > 1 else Image.Resampling.NEAREST)
     _write(image, scene.model, scene.prompt)
     return image
 
