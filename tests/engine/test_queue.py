@@ -45,6 +45,8 @@ LIMIT = "JOURNEY_MCP_MAX_CONCURRENT"
 TWO = ("journeyapi", "bfl")
 BOTH: dict[str, Any] = {"model": "flux-2-max"}
 """JourneyAPI and BFL offer it."""
+NO_COPIES = {"JOURNEY_MCP_KEEP_IMAGES": "off"}
+"""Nobody looks at the images here, and most of the time went into drawing them."""
 
 
 def limited(
@@ -57,7 +59,7 @@ def limited(
 ) -> AbstractAsyncContextManager[Environment]:
     """Return an environment whose JourneyAPI has a plan, and in which a task of midjourney takes 30 to 90 seconds."""
     fake = JourneyApiSettings(plan=name)  # type: ignore[arg-type]  # a plan by name
-    given = {"speed": 1, "journeyapi": fake, **({LIMIT: limit} if limit else {}), **more}
+    given = {"speed": 1, "journeyapi": fake, **NO_COPIES, **({LIMIT: limit} if limit else {}), **more}
     return make_wide_environment(folder, *faults, services=services, **given)
 
 
@@ -658,7 +660,8 @@ async def test_every_task_gets_a_slot(tmp_path: Path, seed: int) -> None:
     """In any mix of three principals, two processes, refusals and cancellations."""
     dice = random.Random(seed)
     faults = [f"submit:status=429,after={dice.randrange(30)},times={dice.randint(1, 4)}" for _ in range(2)]
-    reported = {"speed": 300, "journeyapi": JourneyApiSettings(plan="basic"), **({LIMIT: "5"} if seed else {})}
+    reported = {"speed": 300, "journeyapi": JourneyApiSettings(plan="basic"), **NO_COPIES}
+    reported |= {LIMIT: "5"} if seed else {}
     async with make_wide_environment(tmp_path, *faults, services=("journeyapi",), **reported) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             tasks: dict[Studio, list[Task]] = {here.studio: [], other: []}
