@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,10 @@ def preview_of(result: types.CallToolResult) -> Image.Image:
     return opened(content)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", [name for host in HOSTS for name in host.names])
+NAMES = [name for host in HOSTS for name in host.names]
+
+
+@pytest.mark.parametrize(("name", "mode"), list(zip(NAMES, cycle(MODES), strict=False)))
 async def test_known_hosts_get_a_preview(tmp_path: Path, mode: str, name: str) -> None:
     """In both eras, whatever the version."""
     async with connected(tmp_path, mode, name) as client:

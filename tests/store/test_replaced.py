@@ -173,7 +173,7 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
 ) -> None:
     """Calls are refused at no cost; a running task is delivered all the same, also to a later fetch."""
     await other_database(tmp_path)
-    more = {"JOURNEY_MCP_BUDGET": "12credits/day"}
+    more = {"JOURNEY_MCP_BUDGET": "12credits/day", "JOURNEY_MCP_KEEP_IMAGES": "off"}
     async with make_environment(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
         for number in range(2):
             await here.made(model="midjourney", prompt=f"kite {number}")
