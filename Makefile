@@ -56,7 +56,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Orders the tests and chooses the values of property tests; `make test SEED=...` repeats a failed run.
 SEED := $(or $(SEED),$(shell date +%s))
-PYTEST = $(BIN)/pytest -n 2 --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+WORKERS := 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 
 test: $(READY) ## the quick tests, without real processes
 	$(PYTEST) --ignore=tests/system $(ARGS)
@@ -75,6 +76,9 @@ postgres: $(DATABASES) ## the databases of the system tests: installs Debian's p
 
 system: $(DRIVER) $(DATABASES) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)
+
+# tests of real processes wait much: with two workers, two cores are idle for a quarter of the time
+system check: WORKERS := 3
 
 check: $(DRIVER) $(DATABASES) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .
