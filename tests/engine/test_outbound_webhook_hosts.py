@@ -18,7 +18,6 @@ from starlette.routing import Route
 from support import (
     Authority,
     Environment,
-    coarse,
     created,
     make_environment,
     make_request,
@@ -152,7 +151,7 @@ async def test_a_server_that_drains_tries_every_webhook_once(
     async with (
         slow(tls) as hanging,
         receiving(authority) as receiver,
-        sandbox.running(coarse(speed=0)) as upstream,
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
     ):
         clock = ManualClock()
         async with running_studio(settings_for(upstream.base_url, tmp_path, **TRUSTED), clock) as studio:
@@ -168,7 +167,7 @@ async def test_a_server_that_drains_tries_every_webhook_once(
 
 async def test_a_server_that_shuts_down_waits_for_no_webhook(tmp_path: Path, tls: SSLContext) -> None:
     """Also while it drains; the next server sends it."""
-    async with slow(tls) as hanging, sandbox.running(coarse(speed=0)) as upstream:
+    async with slow(tls) as hanging, sandbox.running(sandbox.Settings(speed=0)) as upstream:
         clock = ManualClock()
         async with anyio.create_task_group() as group:
             async with running_studio(settings_for(upstream.base_url, tmp_path, **TRUSTED), clock) as studio:
