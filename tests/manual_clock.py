@@ -107,9 +107,11 @@ class _Selector(selectors.DefaultSelector):
             # only a thread, a signal or a peer can continue: however long that takes, no time passes
             return super().select(None)
         for _ in range(_GRACES):
-            if events or not self._has_bytes_in_flight():
+            # in this order: bytes that arrive after a look for events would be neither in flight nor an event
+            is_in_flight = self._has_bytes_in_flight()
+            events = super().select(_GRACE_S if is_in_flight else 0)
+            if events or not is_in_flight:
                 break
-            events = super().select(_GRACE_S)
         if not events:
             self._loop.jump(timeout)
         return events
