@@ -61,17 +61,17 @@ class Counts:
         """For every polled task: the time from the deadline of the poll until the request was written."""
         self._polled: ContextVar[tuple[float, int] | None] = ContextVar("polled", default=None)
 
-    def adapter(self, account: Account, http: httpx2.AsyncClient) -> JourneyApi:
+    def adapter(self, account: Account, http: httpx2.AsyncBaseTransport) -> JourneyApi:
         """Return the adapter for JourneyAPI, which counts."""
-        http.event_hooks = {"request": [self._trace]}
-        return _Counting(account, http, self)
+        return _Counting(account, _Traced(http, self.trace), self)
 
     def begin_poll(self, count: int) -> None:
         """Count a poll for this many tasks."""
         self.polls += 1
         self._polled.set((_due.get(), count))
 
-    async def _trace(self, request: httpx2.Request) -> None:
+    def trace(self, request: httpx2.Request) -> None:
+        """Measure the delay of a poll when its request is written."""
         polled = self._polled.get()
         if polled is None:
             return
@@ -84,8 +84,18 @@ class Counts:
         request.extensions["trace"] = trace
 
 
+class _Traced(httpx2.AsyncBaseTransport):
+    def __init__(self, http: httpx2.AsyncBaseTransport, trace: Callable[[httpx2.Request], None]) -> None:
+        self._http = http
+        self._trace = trace
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._trace(request)
+        return await self._http.handle_async_request(request)
+
+
 class _Counting(JourneyApi):
-    def __init__(self, account: Account, http: httpx2.AsyncClient, counts: Counts) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport, counts: Counts) -> None:
         super().__init__(account, http)
         self._counts = counts
 

@@ -1,1 +1,1 @@
-"""Requests to hosts that callers and providers name: SSRF guard, certificates, proxies."""
+"""Requests to hosts that callers and providers name: SSRF guard, connections, certificates, proxies."""

@@ -62,7 +62,7 @@ _PORTS = {"http": 80, "https": 443}
 class BlackForestLabs:
     """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport) -> None:
         self._account = account
         self._http = http
         login = account.base_url.authorization

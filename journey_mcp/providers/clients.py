@@ -25,7 +25,7 @@ from journey_mcp.registry.facts import Feature
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings
 
-Adapter = Callable[[Account, httpx2.AsyncClient], Provider]
+Adapter = Callable[[Account, httpx2.AsyncBaseTransport], Provider]
 """Makes a provider from an account and the HTTP client of the process."""
 ADAPTERS: Mapping[str, Adapter] = {
     "journeyapi": JourneyApi,

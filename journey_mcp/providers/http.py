@@ -8,8 +8,9 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import httpx2
 
@@ -19,6 +20,7 @@ from journey_mcp.core.redaction import Redactor, redactor_of, without_userinfo
 from journey_mcp.core.text import quoted
 from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback, is_web_address
 from journey_mcp.net import certificates, socks
+from journey_mcp.net.direct_transport import DirectTransport
 
 Result = TypeVar("Result")
 _MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -47,12 +49,20 @@ MAX_SUBMIT_S = 600.0
 POLL_TIMEOUT_S = 20.0
 """A poll is answered at once, or repeated."""
 
+# a request is bounded as a whole: a timer for each of its reads and writes would only cost time
+_TIMEOUTS = httpx2.Timeout(None, connect=10.0).as_dict()
+# A kept connection that the server closes at the same moment would leave a paid request unconfirmed,
+# so connections are reused only within one burst of calls.
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
+
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def new_http_client(*, local_only: bool = False) -> httpx2.AsyncClient:
-    """Return the one client of a process. It follows no redirects: a key goes to the configured address only.
+def new_http_client(*, local_only: bool = False) -> httpx2.AsyncBaseTransport:
+    """Return the one HTTP client of a process: a transport, which follows no redirects and adds nothing to requests.
+
+    So a key goes to the configured address only.
 
     With `local_only` it connects to this machine only, and reads neither proxies nor certificates of the environment.
 
@@ -83,19 +93,34 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
     )
 
 
-def _new_client(*, local_only: bool) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
-        trust_env=not local_only,
-        verify=not local_only and certificates.context(),
-        # a request is bounded as a whole: a timer for each of its reads and writes would only cost time
-        timeout=httpx2.Timeout(None, connect=10.0),
-        # A kept connection that the server closes at the same moment would leave a paid request unconfirmed,
-        # so connections are reused only within one burst of calls.
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),
-        follow_redirects=False,
-        # a proxy of the environment is for other machines: the sandbox is on this one
-        mounts={f"all://{host}": None for host in LOOPBACK_HOSTS},
+def _new_client(*, local_only: bool) -> httpx2.AsyncBaseTransport:
+    if local_only:
+        return DirectTransport(None, _LIMITS)
+    if getproxies().keys().isdisjoint({"http", "https", "all"}):
+        return DirectTransport(certificates.context(), _LIMITS)
+    return _ProxiedTransport(
+        httpx2.AsyncClient(
+            verify=certificates.context(),
+            limits=_LIMITS,
+            # a proxy of the environment is for other machines: the sandbox is on this one
+            mounts={f"all://{host}": None for host in LOOPBACK_HOSTS},
+        )
     )
+
+
+class _ProxiedTransport(httpx2.AsyncBaseTransport):
+    """A client with the proxies of the environment: it knows which hosts `NO_PROXY` names."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; return its response once the headers have arrived."""
+        return await self._client.send(request, stream=True, follow_redirects=False)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +182,7 @@ class IncompleteResponse(UpstreamError):
 
 
 def http_request(
-    http: httpx2.AsyncClient,
+    http: httpx2.AsyncBaseTransport,
     method: Literal["GET", "POST"],
     url: httpx2.URL,
     *,
@@ -179,9 +204,7 @@ def http_request(
     try:
         sent = _sendable({auth.header: auth.value, "accept": "application/json", **(headers or {})})
         # built here and not by the client, which would merge its defaults into every request
-        request = httpx2.Request(
-            method, url, headers=sent, json=body, files=files, extensions={"timeout": http.timeout.as_dict()}
-        )
+        request = httpx2.Request(method, url, headers=sent, json=body, files=files, extensions={"timeout": _TIMEOUTS})
     except (TypeError, ValueError) as error:  # also what UTF-8 cannot encode
         raise SetupError(
             f"The request to {url.host} cannot be written: {_reason(error, redactor_of(*auth.secrets))}.",
@@ -205,15 +228,15 @@ def _proxy_to(url: httpx2.URL) -> str:
 
 
 async def _sent(
-    http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, timeout_s: float
+    http: httpx2.AsyncBaseTransport, request: httpx2.Request, redactor: Redactor, timeout_s: float
 ) -> HttpResponse:
     host = request.url.host
     request.headers.update(telemetry.trace_headers())
     try:
         async with asyncio.timeout(timeout_s):
-            response = await http.send(request, stream=True)
+            response = await http.handle_async_request(request)
             try:
-                raw = await _read_bounded(response)
+                raw = await _read_bounded(response, host)
             finally:
                 await response.aclose()
     except _NOTHING_SENT as error:
@@ -267,12 +290,14 @@ def _encoded(url: str) -> str:
     return _NOT_IN_URLS.sub(lambda strange: quote(strange[0], safe=""), str(httpx2.URL(url)))
 
 
-async def _read_bounded(response: httpx2.Response) -> bytes:
+async def _read_bounded(response: httpx2.Response, host: str) -> bytes:
     chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
+    # most bodies are not compressed, and the decoder costs as much as all the rest of reading them
+    is_encoded = "content-encoding" in response.headers
+    async for chunk in response.aiter_bytes() if is_encoded else cast(httpx2.AsyncByteStream, response.stream):
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            raise IncompleteResponse(f"{response.url.host} sent more than {_MAX_BODY_BYTES} bytes.")
+            raise IncompleteResponse(f"{host} sent more than {_MAX_BODY_BYTES} bytes.")
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -42,7 +42,7 @@ _PARENT_STEP = (
 class JourneyApi:
     """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport) -> None:
         self._account = account
         self._http = http
         # the raw key, without "Bearer" (stated; a key with it is not documented, U1)

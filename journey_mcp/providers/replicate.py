@@ -51,7 +51,7 @@ _WAIT = re.compile(r"in ~?([0-9.]+) ?s", re.IGNORECASE)
 class Replicate:
     """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport) -> None:
         self._account = account
         self._http = http
         self._auth = bearer(account.key)

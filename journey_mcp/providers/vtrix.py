@@ -30,7 +30,7 @@ _PATH = "/model/v1/generation"
 class Vtrix:
     """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport) -> None:
         self._account = account
         self._http = http
         self._auth = bearer(account.key)

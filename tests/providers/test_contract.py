@@ -79,7 +79,7 @@ with_upload = pytest.mark.parametrize("name", providers_with("upload"))
 with_webhook = pytest.mark.parametrize("name", providers_with("webhook"))
 
 
-def new_adapter(name: str, base_url: str, http: httpx2.AsyncClient, key: str = KEY) -> Provider:
+def new_adapter(name: str, base_url: str, http: httpx2.AsyncBaseTransport, key: str = KEY) -> Provider:
     """Return the adapter of a provider, made of settings as the server makes it."""
     facts = REGISTRY.providers[name]
     settings = read_settings({facts.key_variable: key, facts.base_url_variable: base_url})

@@ -57,7 +57,7 @@ checked = 2026-11-21
 class Acme:
     """The adapter: POST /jobs, GET /jobs/{id}."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport) -> None:
         self._account, self._http, self._auth = account, http, bearer(account.key)
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
