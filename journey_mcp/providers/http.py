@@ -53,7 +53,7 @@ POLL_TIMEOUT_S = 20.0
 _TIMEOUTS = httpx2.Timeout(None, connect=10.0).as_dict()
 # A kept connection that the server closes at the same moment would leave a paid request unconfirmed,
 # so connections are reused only within one burst of calls.
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
+_MAX_IDLE, _IDLE_S = 20, 2.0
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -95,13 +95,13 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
 
 def _new_client(*, local_only: bool) -> httpx2.AsyncBaseTransport:
     if local_only:
-        return DirectTransport(None, _LIMITS)
+        return DirectTransport(None, max_idle=_MAX_IDLE, idle_s=_IDLE_S)
     if getproxies().keys().isdisjoint({"http", "https", "all"}):
-        return DirectTransport(certificates.context(), _LIMITS)
+        return DirectTransport(certificates.context(), max_idle=_MAX_IDLE, idle_s=_IDLE_S)
     return _ProxiedTransport(
         httpx2.AsyncClient(
             verify=certificates.context(),
-            limits=_LIMITS,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_S),
             # a proxy of the environment is for other machines: the sandbox is on this one
             mounts={f"all://{host}": None for host in LOOPBACK_HOSTS},
         )

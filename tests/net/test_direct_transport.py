@@ -5,10 +5,13 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+import anyio
 import httpx2
 import pytest
 import trustme
+from manual_clock import until
 from support import Authority
 
 from journey_mcp.net import certificates
@@ -18,7 +21,7 @@ from net.sites import listening, ok
 LARGE = 4 * 1024 * 1024
 MORE_THAN_BUFFERS = 24 * 1024 * 1024
 """More than Linux keeps for both ends of a connection."""
-KEPT = httpx2.Limits(keepalive_expiry=60.0)
+MOST_IDLE = 5
 TIMEOUTS = httpx2.Timeout(None, connect=10.0).as_dict()
 Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -26,7 +29,7 @@ Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @pytest.fixture
 async def http() -> AsyncIterator[DirectTransport]:
     """Yield a transport."""
-    async with DirectTransport(certificates.context(), KEPT) as transport:
+    async with DirectTransport(certificates.context(), max_idle=MOST_IDLE, idle_s=60.0) as transport:
         yield transport
 
 
@@ -57,21 +60,83 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write(ok(await received(reader)))
 
 
+@dataclass
+class Visits:
+    """A server that returns every body, with the number of connections that it got and that are open."""
+
+    made: int = 0
+    open: int = 0
+
+    async def echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Return every body of a connection."""
+        self.made, self.open = self.made + 1, self.open + 1
+        try:
+            await echo(reader, writer)
+        finally:
+            self.open -= 1
+
+
 async def test_a_connection_is_reused(http: DirectTransport) -> None:
-    """For the next request, not for one at the same time."""
-    visits = 0
+    """For the next request, not for one at the same time; so many are kept."""
+    visits = Visits()
+    async with listening(visits.echo) as port:
+        assert [await sent(http, request(port, body)) for body in (b"a", b"b")] == [b"a", b"b"]
+        assert visits.made == 1
+        bodies = [b"%d" % number for number in range(MOST_IDLE + 2)]
+        assert await asyncio.gather(*(sent(http, request(port, body)) for body in bodies)) == bodies
+        assert visits.made == len(bodies)
+        await until(lambda: visits.open == MOST_IDLE)
+        await http.aclose()
+        await until(lambda: visits.open == 0)
+
+
+async def test_a_connection_is_for_one_server(http: DirectTransport) -> None:
+    """It is neither used for another one nor closed."""
+    one, other = Visits(), Visits()
+    async with listening(one.echo) as port, listening(other.echo) as other_port:
+        for here in (port, other_port, port):
+            assert await sent(http, request(here, b"a")) == b"a"
+        assert (one.made, other.made) == (1, 1)
+        await http.aclose()
+
+
+async def test_a_connection_is_kept_for_a_while() -> None:
+    """Servers close those that are idle for long."""
+    visits = Visits()
+    async with listening(visits.echo) as port, DirectTransport(None, max_idle=MOST_IDLE, idle_s=0.0) as http:
+        assert [await sent(http, request(port, body)) for body in (b"a", b"b")] == [b"a", b"b"]
+        assert visits.made == 2
+        await until(lambda: visits.open == 1)
+
+
+@pytest.mark.parametrize("answer", [b"", ok(b"whole")[:-2]])
+async def test_a_canceled_request_closes_its_connection(http: DirectTransport, answer: bytes) -> None:
+    """Its answer would be taken for that to the next one."""
+    ended = asyncio.Event()
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal visits
-        visits += 1
-        await echo(reader, writer)
+        await received(reader)
+        writer.write(answer)
+        assert await reader.read() == b""
+        ended.set()
 
     async with listening(visit) as port:
-        assert [await sent(http, request(port, body)) for body in (b"a", b"b")] == [b"a", b"b"]
-        assert visits == 1
-        assert await asyncio.gather(*(sent(http, request(port, body)) for body in (b"c", b"d"))) == [b"c", b"d"]
-        assert visits == 2
-        await http.aclose()
+        with anyio.move_on_after(1.0) as scope:
+            await sent(http, request(port, b"a"))
+        assert scope.cancelled_caught
+        await ended.wait()
+
+
+async def test_a_request_that_was_canceled_before_it_began_loses_no_connection(http: DirectTransport) -> None:
+    """The idle one that it took is closed."""
+    visits = Visits()
+    async with listening(visits.echo) as port:
+        assert await sent(http, request(port, b"a")) == b"a"
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await sent(http, request(port, b"b"))
+        await until(lambda: visits.open == 0)
+        assert visits.made == 1
 
 
 async def test_a_small_request_leaves_in_one_packet(http: DirectTransport) -> None:
