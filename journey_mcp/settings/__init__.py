@@ -292,6 +292,12 @@ class Settings(BaseModel):
         "charged in its unit: JourneyAPI charges credits, Black Forest Labs and Vtrix charge dollars. With `@each` it "
         "counts every principal of a service by itself, with `@principal:NAME` only one.",
     )
+    calls_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        title="JOURNEY_MCP_CALLS_PER_MINUTE",
+        description="Most tool calls of one principal in a minute, over HTTP and for all replicas together; further "
+        "ones get HTTP 429. Default: any number.",
+    )
     running_tasks: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None,
         title="JOURNEY_MCP_RUNNING_TASKS",

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 
+from journey_mcp.store.call_counts import CallCounts
 from journey_mcp.store.cooldowns import CooldownTable
 from journey_mcp.store.copies import CopyTable
 from journey_mcp.store.database import Database, open_database
@@ -44,6 +45,7 @@ class Store:
         self.cooldowns = CooldownTable(database)
         self.copies = CopyTable(database)
         self.uploads = UploadTable(database)
+        self.call_counts = CallCounts(database)
         self.workers = WorkerTable(database)
         self.notifications = database.notifications
         self._database = database

@@ -310,6 +310,20 @@ def m016_text_and_workers(connection: sa.Connection) -> None:
     )
 
 
+def m017_call_counts(connection: sa.Connection) -> None:
+    """Add how many calls of a principal a minute has had."""
+    connection.exec_driver_sql(
+        """
+        CREATE TABLE call_counts (
+            principal TEXT NOT NULL,
+            minute BIGINT NOT NULL,
+            calls INTEGER NOT NULL,
+            PRIMARY KEY (principal, minute)
+        )
+        """
+    )
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_cooldowns,
@@ -327,6 +341,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m014_images,
     m015_refinements,
     m016_text_and_workers,
+    m017_call_counts,
 )
 
 

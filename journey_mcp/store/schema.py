@@ -150,6 +150,16 @@ workers = sa.Table(
 )
 """The processes on this database, and when each was last seen."""
 
+call_counts = sa.Table(
+    "call_counts",
+    metadata,
+    sa.Column("principal", sa.Text, primary_key=True),
+    # of the Unix epoch
+    sa.Column("minute", sa.BigInteger, primary_key=True),
+    sa.Column("calls", sa.Integer, nullable=False),
+)
+"""How many calls of a principal each of the last minutes has had."""
+
 identity = sa.Table("identity", metadata, sa.Column("id", sa.Text, primary_key=True))
 """One row, created with the database: no other database has the same id."""
 

@@ -13,6 +13,7 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.core.totals import Totals
 from journey_mcp.engine import cancellation
 from journey_mcp.engine.budget import Confirm
+from journey_mcp.engine.call_rate import CallRate
 from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Created, Deduplication
 from journey_mcp.engine.image_files import ImageFiles
@@ -79,6 +80,8 @@ class Studio:
         """Downloads what may be downloaded."""
         self.views = views
         """Shows finished images."""
+        self.call_rate = CallRate(store, clock)
+        """Limits the calls of principals."""
         self.previews = previews
         """Shows tasks that have just finished."""
         self._clock = clock

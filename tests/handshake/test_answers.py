@@ -276,6 +276,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_SERVER_URL": "https://mcp.test",
     "JOURNEY_MCP_ALLOWED_ORIGINS": "https://app.test",
     "JOURNEY_MCP_TRUST_PROXY": "on",
+    "JOURNEY_MCP_CALLS_PER_MINUTE": "60",
     "JOURNEY_MCP_RUNNING_TASKS": "9",
     "JOURNEY_MCP_LOG_FORMAT": "json",
     "JOURNEY_MCP_TOKENS_FILE": "(a file)",

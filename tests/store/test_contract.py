@@ -760,3 +760,17 @@ async def test_a_listing_has_the_action_of_a_long_request(store: Store) -> None:
     await add(store, make_task("long", request=request))
     (listed,) = await store.tasks.newest(principal="local", since=0.0, limit=9)
     assert (listed.request.action, listed.request.prompt[:5]) == ("vary", "kite ")
+
+
+async def test_calls_of_a_minute_are_counted_up_to_the_limit(store: Store, other: Store) -> None:
+    """Of each principal, by all processes together; a block counts wholly or not at all."""
+    counted = [
+        await at.call_counts.reserve("ana", minute=7, calls=calls, limit=10)
+        for at, calls in ((store, 11), (store, 6), (other, 5), (other, 4), (store, 1))
+    ]
+    assert counted == [False, True, False, True, False]
+    assert await store.call_counts.reserve("ana", minute=8, calls=10, limit=10)
+    assert await store.call_counts.reserve("ben", minute=7, calls=1, limit=10)
+    await store.call_counts.delete_older(than_minute=8)
+    assert await store.call_counts.reserve("ana", minute=7, calls=10, limit=10)
+    assert not await store.call_counts.reserve("ana", minute=8, calls=1, limit=10)

@@ -41,7 +41,7 @@ class CallBodies:
         async with AsyncExitStack() as held:
             received = await self._body_or_response(held, Headers(scope=scope), receive)
             if isinstance(received, bytes):
-                await self._app(scope, _replayed(received, receive), send)
+                await self._app(scope, replayed(received, receive), send)
             elif received is not None:
                 await received(scope, receive, send)
 
@@ -83,7 +83,7 @@ def _too_large_response(body: Overlong, headers: Headers) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives the body in one piece, and then what the client sends."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -28,6 +28,7 @@ from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S, CallBodies
 from journey_mcp.server.transports.call_limit import CallLimit
 from journey_mcp.server.transports.flood_wall import FloodWall
 from journey_mcp.server.transports.probes import OpenRoutes, probes
+from journey_mcp.server.transports.rate_limit import RateLimit
 from journey_mcp.server.transports.request_bodies import RequestBodies
 from journey_mcp.server.transports.request_filter import RequestFilter
 from journey_mcp.server.transports.sessions import SessionManager
@@ -99,6 +100,7 @@ def make_app(
         Middleware(RequestFilter, hosts=settings.hosts_over_http, origins=settings.allowed_origins),
         # after authentication: strangers cannot fill the memory with bodies
         Middleware(CallBodies, bodies=bodies or call_bodies.limits()),
+        Middleware(RateLimit, lifespan=lifespan),
         # after the body has arrived: those who send slowly take no place
         Middleware(CallLimit, max_calls=max_calls, is_draining=lambda: lifespan.is_draining),
     ]
