@@ -201,15 +201,21 @@ class Lifespan:
         if self._studio is not None:
             self._studio.begin_shutdown()
 
-    async def wait_for_calls(self) -> None:
-        """Wait until every call has its response, about a second at most; after `drain` or the end of the input."""
+    async def wait_for_calls(self) -> bool:
+        """Wait until every call has its response, about a second at most; after `drain` or the end of the input.
+
+        Return whether there was a call.
+        """
+        had_calls = False
         with anyio.move_on_after(_CALLS_WITHIN_S):
             # the last message may not have reached its handler yet
             await anyio.sleep(_STARTED_WITHIN_S)
-            if self._calls:
+            had_calls = bool(self._calls)
+            if had_calls:
                 await self._all_answered.wait()
             # a result is written by another task after its call has returned
             await anyio.sleep(_WRITTEN_WITHIN_S)
+        return had_calls
 
     def close(self) -> None:
         """Let `run` return."""

@@ -37,6 +37,8 @@ from journey_mcp.settings.allowed_origins import AllowedOrigins
 
 _GRACEFUL_SHUTDOWN_S = 2
 """How long calls and open streams may take to end once calls no longer wait for their tasks."""
+_FOLLOW_UP_S = 0.5
+"""How long the port stays open after the last result: some clients list the tools before they return it."""
 _MAX_CALLS = 1_000
 _NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -102,7 +104,7 @@ def make_app(
         Middleware(CallBodies, bodies=bodies or call_bodies.limits()),
         Middleware(RateLimit, lifespan=lifespan),
         # after the body has arrived: those who send slowly take no place
-        Middleware(CallLimit, max_calls=max_calls, is_draining=lambda: lifespan.is_draining),
+        Middleware(CallLimit, max_calls=max_calls),
     ]
     if access is None:
         middleware.insert(2, Middleware(Unauthenticated))
@@ -167,7 +169,8 @@ class DrainingServer(BoundedServer):
 
     async def _drain(self, sig: int) -> None:
         self._lifespan.drain()
-        await self._lifespan.wait_for_calls()
+        if await self._lifespan.wait_for_calls():
+            await asyncio.sleep(_FOLLOW_UP_S)
         super().handle_exit(sig, None)
 
 
