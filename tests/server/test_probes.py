@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import anyio
 import httpx2
 import pytest
 from manual_clock import ManualClock, until
@@ -112,6 +113,31 @@ async def test_a_server_that_cannot_start_names_no_details(tmp_path: Path, error
     async with probed(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}), fail) as (http, lifespan):
         await until(lambda: lifespan.failure)
         assert await unready(http) == (reason, "5")
+
+
+class Silent:
+    """A studio whose database does not answer, as behind a network that drops everything."""
+
+    has_provider = True
+
+    async def check_database(self) -> None:
+        """Wait without an end."""
+        await anyio.sleep_forever()
+
+
+async def test_a_database_that_is_silent_is_waited_for_for_two_seconds(tmp_path: Path) -> None:
+    """Probes have limits of their own."""
+
+    @asynccontextmanager
+    async def open_silent(_settings: Settings) -> AsyncIterator[Any]:
+        yield Silent()
+
+    clock = ManualClock()
+    async with probed(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}), open_silent) as (http, lifespan):
+        await until(lambda: lifespan.opened_studio)
+        before = clock.elapsed()
+        assert await unready(http) == ("database", "5")
+        assert 2 <= clock.elapsed() - before < 3
 
 
 async def test_a_server_that_starts_is_not_ready_yet(tmp_path: Path) -> None:
