@@ -60,7 +60,7 @@ class Served:
             prefix = "io.modelcontextprotocol/"
             plain["_meta"] = {
                 f"{prefix}protocolVersion": NEW,
-                f"{prefix}clientCapabilities": {"extensions": extensions},
+                f"{prefix}clientCapabilities": {"extensions": extensions, "elicitation": {"form": {}}},
             }
             usual["mcp-method"] = method
             named = [plain[name] for name in _NAMES if name in plain]

@@ -12,15 +12,19 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 from manual_clock import ManualClock
 
 from journey_mcp.core.principals import principal_of_subject
 from journey_mcp.server.auth.access import Access, access_of
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import Identity
+from journey_mcp.server.auth.issuer_keys import IssuerKeys
+from journey_mcp.server.auth.oauth import OAuthTokens
 from journey_mcp.settings import read_settings
 from server.auth.issuer import SUBJECT, Issuer, private_key, public_jwk, running_issuer
-from server.auth.served import SERVER
+from server.auth.served import RESOURCE, SERVER
 
 
 @asynccontextmanager
@@ -163,6 +167,42 @@ async def test_forged_tokens_are_rejected(caplog: pytest.LogCaptureFixture) -> N
             assert found == {name: reason for name, (_, reason) in ATTACKS.items()}
             assert isinstance(await outcome(access, issuer.token()), Identity)
     assert not caplog.records
+
+
+_TEXTS = st.text(st.characters(codec="ascii"), max_size=60)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=9) | st.sampled_from(["at+jwt", "ES256", "one"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+_MEMBERS = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "exp", "aud", "iss", "sub"])
+_PARTS = (st.binary(max_size=80) | st.dictionaries(_MEMBERS, _VALUES).map(lambda part: json.dumps(part).encode())).map(
+    lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("=")
+)
+
+
+@given(st.data())
+async def test_any_text_is_a_token_or_none(data: st.DataObject) -> None:
+    """However it is made: random bytes, random parts, or a good token with one character changed."""
+    keys = IssuerKeys("https://login.test", _documents, ManualClock())
+    tokens = OAuthTokens("https://login.test", RESOURCE, keys, ManualClock())
+    issuer = Issuer()
+    issuer.url = "https://login.test"
+    good = issuer.token()
+    at = data.draw(st.integers(0, len(good) - 1))
+    changed = st.characters(codec="ascii").map(lambda one: good[:at] + one + good[at + 1 :])
+    token = data.draw(_TEXTS | st.tuples(_PARTS, _PARTS, _PARTS).map(".".join) | changed)
+    try:
+        await tokens.identify(token)
+    except InvalidToken:
+        return
+    # the last character of a signature has bits that do not count
+    assert token[:-1] == good[:-1]
+
+
+async def _documents(url: str) -> bytes:
+    if url.endswith("/keys"):
+        return json.dumps({"keys": [public_jwk(private_key("ES256"), kid="one")]}).encode()
+    return b'{"issuer": "https://login.test", "jwks_uri": "https://login.test/keys"}'
 
 
 async def test_weak_and_wrong_keys_of_an_issuer_are_not_used() -> None:

@@ -107,11 +107,11 @@ def masked(answer: Answer, things: Things) -> str:
 
 
 @asynccontextmanager
-async def two_principals(folder: Path) -> AsyncIterator[tuple[Served, str, str]]:
+async def two_principals(folder: Path, **more: str) -> AsyncIterator[tuple[Served, str, str]]:
     """Serve MCP for two principals, and return their tokens."""
     file = folder / "tokens"
     ada, bob = add_token(file, "ada"), add_token(file, "bob")
-    async with serving_with(folder, JOURNEY_MCP_TOKENS_FILE=str(file)) as served:
+    async with serving_with(folder, JOURNEY_MCP_TOKENS_FILE=str(file), **more) as served:
         yield served, ada, bob
 
 
@@ -158,6 +158,20 @@ async def test_lists_and_sums_are_of_the_principal(tmp_path: Path) -> None:
             spent = await served.send(token, "resources/read", {"uri": "journey://spend"})
             (content,) = spent.message["result"]["contents"]
             assert bool(json.loads(content["text"])["today"]) is is_own
+
+
+async def test_the_answer_of_one_principal_is_none_of_another(tmp_path: Path) -> None:
+    """The state of a question about the cost belongs to whom it was asked."""
+    async with two_principals(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="0.001usd,1credits") as (served, ada, bob):
+        method, params = call("imagine", prompt=PROMPT, model="midjourney", wait_s=300)
+        asked = (await served.send(ada, method, params)).message["result"]
+        assert asked["resultType"] == "input_required"
+        answers = {"cost": {"action": "accept", "content": {"agree": True}}}
+        params = {**params, "requestState": asked["requestState"], "inputResponses": answers}
+        stolen = await served.send(bob, method, params)
+        assert stolen.message["error"]["message"] == "Invalid or expired requestState"
+        assert not served.upstream.sandbox.request_log.submissions
+        assert (await served.send(ada, method, params)).structured["status"] == "succeeded"
 
 
 async def test_an_administrator_sees_totals_only(tmp_path: Path) -> None:
