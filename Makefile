@@ -68,11 +68,11 @@ browser: $(DRIVER) ## the browser of the system tests: installs Debian's chromiu
 	  root=$$(test $$(id -u) = 0 || echo sudo); \
 	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends chromium-headless-shell fonts-dejavu-core; }
 
-# As root, or with sudo. Nothing is installed if it is there.
-postgres: $(DATABASES) ## the databases of the system tests: installs Debian's postgresql
-	@test -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" || { \
+# As root, or with sudo. Nothing is installed if both are there.
+postgres: $(DATABASES) ## the databases of the system tests: installs Debian's postgresql and pgbouncer
+	@test -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" && test -x /usr/sbin/pgbouncer || { \
 	  root=$$(test $$(id -u) = 0 || echo sudo); \
-	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends postgresql; }
+	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends postgresql pgbouncer; }
 
 system: $(DRIVER) $(DATABASES) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)

@@ -172,3 +172,34 @@ def running_server(source: str) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def running_pgbouncer(server: Server) -> Iterator[int]:
+    """Run PgBouncer before a server, in transaction mode; yield its port.
+
+    It is as Debian configures it: parameters of a connection that it does not know are refused.
+    """
+    if (program := shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")) is None:
+        raise FileNotFoundError("PgBouncer is not installed: make postgres installs it")
+    with tempfile.TemporaryDirectory(prefix="journey-mcp-pgbouncer-") as name:
+        folder, port = Path(name), free_port()
+        folder.chmod(0o755)
+        settings = {"listen_addr": "127.0.0.1", "listen_port": port, "auth_type": "any", "pool_mode": "transaction"}
+        settings |= {"default_pool_size": 4, "max_client_conn": 200, "unix_socket_dir": "", "logfile": folder / "log"}
+        lines = ["[databases]", f"* = host=127.0.0.1 port={server.port} user=postgres", "[pgbouncer]"]
+        lines += [f"{key} = {value}" for key, value in settings.items()]
+        (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "log").touch()
+        _given_away(folder)
+        process = _started([program, "--quiet", folder / "pgbouncer.ini"])
+        try:
+            deadline = time.monotonic() + _STARTED_WITHIN_S
+            while "process up" not in (folder / "log").read_text(encoding="utf-8"):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            yield port
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(_STARTED_WITHIN_S)

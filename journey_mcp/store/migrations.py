@@ -305,6 +305,7 @@ def m016_text_and_workers(connection: sa.Connection) -> None:
     ):
         changes = ", ".join(f"ALTER COLUMN {column} TYPE TEXT" for column in columns.split())
         connection.exec_driver_sql(f"ALTER TABLE {table} {changes}")
+    connection.exec_driver_sql("ALTER INDEX rests_pkey RENAME TO cooldowns_pkey")
     connection.exec_driver_sql(
         "CREATE INDEX tasks_charged ON tasks (provider, created_at) INCLUDE (micro_credits, micro_usd)"
     )

@@ -5,6 +5,7 @@ They are hints. One may be late or lost, so those who wait for a task also read 
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -21,6 +22,15 @@ CHANNEL = "journey_tasks"
 _CHECK_EVERY_S = 10.0
 """How often a connection on which nothing is heard is checked."""
 _RECONNECT_S = 0.5
+_HEARD_WITHIN_S = 2.0
+"""How soon a new connection must hear itself: behind a pool of connections it hears nothing."""
+_DEAF_S = 60.0
+"""How long to wait before another one is tried after such a connection."""
+_TEST = ""
+_DEAF = (
+    "changes in other processes cannot be heard, as behind PgBouncer, and are seen late; "
+    "JOURNEY_MCP_DATABASE_LISTEN_URL can name the database itself"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -85,8 +95,8 @@ class PostgresqlNotifications:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._send)
                 while True:
-                    await self._listen(on_task, on_gap)
-                    await anyio.sleep(_RECONNECT_S)
+                    pause_s = await self._listen(on_task, on_gap)
+                    await anyio.sleep(pause_s)
         finally:
             self._is_running = False
 
@@ -101,33 +111,44 @@ class PostgresqlNotifications:
             except StoreUnavailable as error:
                 _log.warning("other processes are not notified of %d changed tasks: %s", len(changed), error)
 
-    async def _listen(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
-        """Listen until the connection is lost."""
+    async def _listen(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> float:
+        """Listen until the connection is lost; return the seconds after which to try again."""
         try:
-            connection = await to_thread.run_sync(self._listening)
+            connection = await to_thread.run_sync(self._connect)
         except Exception as error:  # noqa: BLE001  # the driver is not imported here; whatever the cause, it is tried again
             _log.info("changes in other processes cannot be heard: %s", error)
-            return
+            return _RECONNECT_S
         try:
+            await _answered(connection, f"LISTEN {CHANNEL}")
+            await self._writer.rows(_NOTIFY, {"channel": CHANNEL, "ids": [_TEST]})
+            if not await _heard(connection, _HEARD_WITHIN_S):
+                _log.warning(_DEAF)
+                return _DEAF_S
             self.is_live = True
             on_gap()  # what has changed before LISTEN was missed
             while True:
-                with anyio.move_on_after(_CHECK_EVERY_S) as quiet:
-                    await anyio.wait_readable(connection.fileno())
-                if quiet.cancelled_caught:
-                    await to_thread.run_sync(connection.execute, "SELECT 1", abandon_on_cancel=True)
-                for notification in connection.notifies(timeout=0):
-                    on_task(notification.payload)
+                for task_id in await _heard(connection, _CHECK_EVERY_S):
+                    if task_id != _TEST:
+                        on_task(task_id)
         except Exception as error:  # noqa: BLE001  # as above
             _log.warning("changes in other processes are not heard until the connection is back: %s", error)
+            return _RECONNECT_S
         finally:
             self.is_live = False
             connection.close()
 
-    def _listening(self) -> "psycopg.Connection[Any]":
-        connection = self._connect()
-        connection.execute(f"LISTEN {CHANNEL}")
-        return connection
+
+async def _heard(connection: "psycopg.Connection[Any]", seconds: float) -> list[str]:
+    """Return what comes within this time, as soon as something comes; if nothing does, check the connection."""
+    with anyio.move_on_after(seconds) as quiet:
+        await anyio.wait_readable(connection.fileno())
+    if quiet.cancelled_caught:
+        await _answered(connection, "SELECT 1")
+    return [notification.payload for notification in connection.notifies(timeout=0)]
+
+
+async def _answered(connection: "psycopg.Connection[Any]", statement: str) -> None:
+    await to_thread.run_sync(partial(connection.execute, statement), abandon_on_cancel=True)
 
 
 _NOTIFY = sa.select(
