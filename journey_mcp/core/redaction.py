@@ -18,7 +18,8 @@ _LONGEST = 100_000
 """A longer text with an escaped secret is redacted as a whole: finding the place would take too long."""
 KEY_ENDINGS = ("_API_KEY", "_API_TOKEN")
 """How the variables of provider keys end."""
-_SECRET_ENDINGS = (*KEY_ENDINGS, "_WEBHOOK_SECRET")
+_FLEET_SECRET = "JOURNEY_MCP_SECRET"  # noqa: S105  # the name of the variable
+_SECRET_ENDINGS = (*KEY_ENDINGS, "_WEBHOOK_SECRET", _FLEET_SECRET)
 _ADDRESS_ENDINGS = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_LISTEN_URL", "_PROXY")
 _REFERENCE = re.compile(
     r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}|\$(?:env:)?[A-Za-z_]\w{0,80}|%[A-Za-z_]\w{0,80}%"
@@ -144,7 +145,8 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
     for name, value in environment.items():
         if name.endswith(_SECRET_ENDINGS) and not is_reference(value.strip()):
             secret = value.strip().removeprefix(f"{name}=")  # the name may have been copied with it
-            found += [secret, secret.removeprefix("whsec_")]
+            parts = secret.split(",") if name == _FLEET_SECRET else [secret.removeprefix("whsec_")]
+            found += [secret, *map(str.strip, parts)]
         elif name.upper().endswith(_ADDRESS_ENDINGS):
             found += _passwords_in(value)
     return list(dict.fromkeys(filter(None, found)))

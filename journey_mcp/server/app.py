@@ -97,9 +97,8 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     if lifespan.confirms:
         # proves that the state which a client returns with an answer is ours, recent, and of this very call;
         # only with confirmation, because the cipher takes time and memory
-        security = RequestStateSecurity(
-            keys=[secrets.token_bytes(32)], bind_principal=lambda ctx: identity_of(ctx).principal
-        )
+        keys = lifespan.confirmation_keys or [secrets.token_bytes(32)]
+        security = RequestStateSecurity(keys=keys, bind_principal=lambda ctx: identity_of(ctx).principal)
         server.middleware.append(RequestStateBoundary(security, default_audience=server.name))
     server.middleware.append(_check_scope)
     server.middleware.append(_track_calls(lifespan))

@@ -103,6 +103,11 @@ class Lifespan:
         """Whether calls above a cost need a person's confirmation."""
         return bool(self.settings.confirm_above)
 
+    @property
+    def confirmation_keys(self) -> list[bytes]:
+        """The keys that seal questions about the cost, the first one new ones; none if each process has its own."""
+        return self.settings.secret.keys("confirmations") if self.settings.secret else []
+
     def tool_set(self) -> "ToolSet":
         """Return the tools and defaults of this configuration."""
         with self._reading_tools:

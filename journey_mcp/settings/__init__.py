@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from journey_mcp.core.concurrency import Limits, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.fleet_secret import FleetSecret
 from journey_mcp.core.limits import (
     UNKNOWN_COST,
     CreditPrices,
@@ -119,6 +120,7 @@ Key = Annotated[SecretStr, AfterValidator(_key)]
 Address = Annotated[BaseUrl, _Parsed(BaseUrl)]
 Names = Annotated[tuple[str, ...], _Parsed(_names)]
 Origins = Annotated[tuple[HttpsOrigin, ...], _Parsed(_origins)]
+Fleet = Annotated[FleetSecret, _Parsed(FleetSecret.parse)]
 Folders = Annotated[tuple[Path, ...], _Parsed(_folders)]
 Keep = Literal["all", "expiring", "off"]
 Budget = Annotated[tuple[Limit, ...], _Parsed(parse_limits)]
@@ -261,6 +263,12 @@ class Settings(BaseModel):
         None,
         title="JOURNEY_MCP_OAUTH_AUDIENCE",
         description="The audience (`aud`) of these tokens; default: `JOURNEY_MCP_SERVER_URL` with `/mcp`.",
+    )
+    secret: Fleet | None = Field(
+        None,
+        title="JOURNEY_MCP_SECRET",
+        description="A secret of at least 32 characters that all servers on one database share, so that each accepts "
+        "what another one has sealed. During a rotation two, comma-separated: the first one seals.",
     )
     keep_images: Annotated[Keep, InAnyCase] = Field(
         "all",
@@ -616,12 +624,12 @@ def _shown(field: str, value: str) -> str:
 
 
 def _is_secret(field: str) -> bool:
-    return Settings.model_fields[field].annotation == Key | None
+    return Settings.model_fields[field].annotation in {Key | None, Fleet | None}
 
 
 def _keys() -> set[str]:
     """Return the fields of provider keys."""
-    return {field for field in Settings.model_fields if _is_secret(field)} - {"webhook_secret"}
+    return {field for field in Settings.model_fields if _is_secret(field)} - {"webhook_secret", "secret"}
 
 
 def no_key() -> SetupError:
