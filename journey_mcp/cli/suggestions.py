@@ -40,7 +40,7 @@ _OPTIONS = {
     "--fresh": ("-n", "--n", "--num", "--number", "--count", "--batch", "--num-images", "--samples", "--variations"),
     "--wait": ("--timeout", "-t"),
     "--force": ("--overwrite", "--replace"),
-    "--http": ("--host", "--port", "-p", "--address", "--listen", "--transport"),
+    "--http": ("-p", "--address", "--listen", "--transport"),
     "--version": ("-v", "-V"),
 }
 _HINTS = {
