@@ -14,6 +14,7 @@ import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from journey_mcp.core.urls import is_ip_address
 from journey_mcp.server.transports.responses import busy_response
 
 BURST: Final = 500.0
@@ -96,11 +97,15 @@ def client_address(scope: Scope, headers: Headers, *, trusts_proxy: bool) -> str
 
 
 def network_of(address: str) -> str:
-    """Return the network whose requests are counted together: an IPv4 address, or 64 bits of an IPv6 address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    """Return the network whose requests are counted together: an IPv4 address, or 64 bits of an IPv6 address.
+
+    Some proxies add the port of the client, which is another one for each connection.
+    """
+    bare = address.rpartition(":")[0].strip("[]")
+    text = next((text for text in (address.strip("[]"), bare) if is_ip_address(text)), None)
+    if text is None:
         return address
+    parsed = ipaddress.ip_address(text)
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))
