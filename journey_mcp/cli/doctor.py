@@ -13,6 +13,7 @@ import anyio
 from journey_mcp import __version__
 from journey_mcp.cli import console, cooldowns
 from journey_mcp.cli.event_loop import run
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.concurrency import limit_at
 from journey_mcp.core.errors import (
     CredentialsRejected,
@@ -31,11 +32,14 @@ from journey_mcp.engine.budget import Reach, reaches
 from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING
 from journey_mcp.media.local_files import FOLDERS_SETTING
 from journey_mcp.media.save_folder import SaveFolder
+from journey_mcp.net.address_policy import FetchError
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.base import Account, Balance, Provider, SupportsBalance
 from journey_mcp.providers.clients import open_clients
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.registry.selection import catalog_of
+from journey_mcp.server.auth.access import access_of, issuer_keys
+from journey_mcp.server.auth.tokens_file import read
 from journey_mcp.settings import Settings, misspelled, variables
 from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store
@@ -101,15 +105,16 @@ def _findings() -> list[Finding]:
 
 
 async def examine(settings: Settings, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
-    """Check database, registry and providers concurrently."""
-    database, registry, providers = await asyncio.gather(
+    """Check database, registry, authentication and providers concurrently."""
+    database, registry, authentication, providers = await asyncio.gather(
         _check("database", lambda: _database(settings), timeout_s),
         _check("registry", lambda: _registry(settings), timeout_s),
+        _check("authentication", lambda: _authentication(settings), 2 * timeout_s),
         _check("providers", lambda: _providers(settings, timeout_s), 2 * timeout_s),
     )
     if any(finding.verdict == "problem" for finding in registry):
         providers = []  # they would repeat the problem
-    return [*database, *registry, *providers]
+    return [*database, *registry, *authentication, *providers]
 
 
 def _settings() -> Finding:
@@ -295,6 +300,37 @@ async def _registry(settings: Settings) -> list[Finding]:
             verdict="ok",
             message=f"{models} models, {offers} offers; defaults {default_models}{more}",
             facts={"models": models, "offers": offers, "imagine": defaults.imagine, "edit_image": defaults.edit_image},
+        )
+    ]
+
+
+async def _authentication(settings: Settings) -> list[Finding]:
+    """Check which tokens a server over HTTP would accept; nothing without authentication."""
+    accepted: list[str] = []
+    facts: dict[str, Any] = {}
+    if access_of(settings) is None:
+        return []
+    if file := settings.tokens_file:
+        parsed = read(file)
+        accepted.append(f"{len(parsed.entries)} tokens in {file}")
+        facts |= {"tokens": len(parsed.entries), "problems": list(parsed.problems)}
+    if issuer := settings.oauth_issuer:
+        try:
+            count = await issuer_keys(settings, issuer, Clock()).count()
+        except FetchError as error:
+            next_step = "Correct JOURNEY_MCP_OAUTH_ISSUER, or make it reachable from here."
+            raise SetupError(f"the keys of {issuer} cannot be had: {error}", next_step=next_step) from error
+        audience = settings.oauth_audience or settings.endpoint_url
+        accepted.append(f"access tokens of {issuer} for {audience}, with {count} keys")
+        facts |= {"issuer": issuer, "audience": audience, "keys": count}
+    wrong = facts.get("problems", ())
+    return [
+        Finding(
+            about="authentication",
+            verdict="note" if wrong else "ok",
+            message="; ".join([*accepted, *(f"skipped {problem}" for problem in wrong)]),
+            next_step="Correct or remove these lines of the tokens file." if wrong else None,
+            facts=facts,
         )
     ]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from server.auth.issuer import running_issuer
 from support import SERVICES, coarse
 
 from cli.command import CommandLine, Ended
@@ -369,3 +370,24 @@ async def test_a_wrong_registry_file_is_a_finding(journey: CommandLine, sandbox:
     assert (found["about"], "own.toml" in found["told"]) == ("registry", True)
     [found] = problems(await journey.at(sandbox, JOURNEY_MCP_DEFAULT_MODEL="nobody").run("doctor", "--json"))
     assert "JOURNEY_MCP_DEFAULT_MODEL='nobody'" in found["told"]
+
+
+async def test_accepted_tokens_are_shown(journey: CommandLine, sandbox: Running) -> None:
+    file = journey.home / "tokens"
+    given = {"JOURNEY_MCP_TOKENS_FILE": str(file), "JOURNEY_MCP_SERVER_URL": "https://mcp.test"}
+    async with running_issuer() as issuer:
+        owner = journey.at(sandbox, **given, JOURNEY_MCP_OAUTH_ISSUER=issuer.url)
+        (missing,) = problems(await owner.run("doctor", "--json"))
+        assert missing["told"].startswith(f"JOURNEY_MCP_TOKENS_FILE: {file} cannot be read")
+        await owner.run("token", "new", "ada")
+        line = f"1 tokens in {file}; access tokens of {issuer.url} for https://mcp.test/mcp, with 1 keys"
+        assert f"ok       authentication: {line}" in (await owner.run("doctor")).out.splitlines()
+        file.write_text("broken\n", encoding="utf-8")
+        found = (await owner.run("doctor", "--json")).json["findings"]
+        (finding,) = [finding for finding in found if finding["about"] == "authentication"]
+        assert (finding["verdict"], finding["facts"]["tokens"]) == ("note", 0)
+        assert "skipped line 1: the second word must be sha256:" in finding["told"]
+        issuer.is_away = True
+        (away,) = problems(await owner.run("doctor", "--json"))
+        assert away["told"].startswith(f"the keys of {issuer.url} cannot be had: it has no metadata")
+        assert away["next_step"] == "Correct JOURNEY_MCP_OAUTH_ISSUER, or make it reachable from here."

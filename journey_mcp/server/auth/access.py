@@ -16,6 +16,7 @@ from journey_mcp.server.auth.tokens_file import PREFIX, TokensFile
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
+    from journey_mcp.server.auth.issuer_keys import IssuerKeys
     from journey_mcp.server.auth.oauth import OAuthTokens
 
 _MAX_DOCUMENT_BYTES = 1024 * 1024
@@ -84,20 +85,21 @@ def access_of(settings: Settings, clock: Clock | None = None) -> Access | None:
             "JOURNEY_MCP_OAUTH_ISSUER needs the address under which clients reach this server.",
             next_step="Set JOURNEY_MCP_SERVER_URL, as in https://mcp.example.com.",
         )
-    resource = ProtectedResource(settings.endpoint_url, settings.oauth_issuer)
-    return Access(tokens=tokens, oauth=_oauth(settings, settings.endpoint_url, clock), resource=resource)
+    from journey_mcp.server.auth.oauth import OAuthTokens  # noqa: PLC0415  # only OAuth needs PyJWT
+
+    audience = settings.oauth_audience or settings.endpoint_url
+    keys = issuer_keys(settings, settings.oauth_issuer, clock)
+    oauth = OAuthTokens(settings.oauth_issuer, audience, keys, clock)
+    return Access(tokens=tokens, oauth=oauth, resource=ProtectedResource(settings.endpoint_url, settings.oauth_issuer))
 
 
-def _oauth(settings: Settings, endpoint_url: str, clock: Clock) -> "OAuthTokens":
-    # PyJWT is only needed here
-    from journey_mcp.server.auth.issuer_keys import IssuerKeys  # noqa: PLC0415
-    from journey_mcp.server.auth.oauth import OAuthTokens  # noqa: PLC0415
+def issuer_keys(settings: Settings, issuer: str, clock: Clock) -> "IssuerKeys":
+    """Return the keys of this issuer, which are fetched when they are needed."""
+    from journey_mcp.server.auth.issuer_keys import IssuerKeys  # noqa: PLC0415  # as above
 
-    issuer = settings.oauth_issuer or ""
     # the person who runs the server named the issuer, which may be in their own network
     client = SafeHttpClient(settings.trusted_hosts).with_trusted(issuer)
-    keys = IssuerKeys(issuer, partial(_fetch, client), clock)
-    return OAuthTokens(issuer, settings.oauth_audience or endpoint_url, keys, clock)
+    return IssuerKeys(issuer, partial(_fetch, client), clock)
 
 
 async def _fetch(client: SafeHttpClient, url: str) -> bytes:

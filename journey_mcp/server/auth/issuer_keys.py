@@ -86,6 +86,14 @@ class IssuerKeys:
             raise self._unavailable()
         raise InvalidToken("The key that signed the token is not one of its issuer.")
 
+    async def count(self) -> int:
+        """Return how many keys of the issuer can be used, fetched now.
+
+        Raises:
+            FetchError: they cannot be had; says why, which `find` only logs.
+        """
+        return len(tuple(_usable(await self._download())))
+
     def _known(self, id_: str | None) -> IssuerKey | None:
         if id_ is None:
             return self._keys[0] if len(self._keys) == 1 else None
