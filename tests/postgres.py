@@ -99,13 +99,20 @@ def _initialised(source: str) -> tuple[tempfile.TemporaryDirectory[str], Path]:
 class Server:
     """A PostgreSQL server of this machine, which tests may restart and kill."""
 
-    def __init__(self, source: str, folder: Path) -> None:
+    def __init__(self, source: str, folder: Path, primary: "Server | None" = None) -> None:
+        """Start it in an empty folder; with a primary, as its standby."""
         self.port = free_port()
         self._folder = folder
         self._programs = programs(source)
-        _, template = _initialised(source)
-        shutil.copytree(template, folder / "data")
-        _given_away(folder)
+        if primary is None:
+            _, template = _initialised(source)
+            shutil.copytree(template, folder / "data")
+            _given_away(folder)
+        else:
+            _given_away(folder)
+            options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-d", primary.url("postgres"))
+            process = _started([self._programs / "pg_basebackup", "-D", folder / "data", *options])
+            assert process.wait(_STARTED_WITHIN_S) == 0
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self.start()
@@ -124,7 +131,7 @@ class Server:
                     stderr=output,
                 )
             while self._process.poll() is None:
-                if b"ready to accept connections" in log.read_bytes():
+                if b"system is ready to accept" in log.read_bytes():
                     return
                 assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
                 time.sleep(0.01)
@@ -162,12 +169,12 @@ def execute(url: str, statement: str, values: Sequence[Any] | Mapping[str, Any] 
 
 
 @contextmanager
-def running_server(source: str) -> Iterator[Server]:
-    """Run a server for as long as the block."""
+def running_server(source: str, primary: Server | None = None) -> Iterator[Server]:
+    """Run a server for as long as the block; with a primary, its standby."""
     with tempfile.TemporaryDirectory(prefix="journey-mcp-postgres-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        server = Server(source, folder)
+        server = Server(source, folder, primary)
         try:
             yield server
         finally:

@@ -87,6 +87,26 @@ async def test_no_acknowledged_commit_is_lost_when_the_server_is_restarted(sourc
     assert all("The task database does not answer" in error for error in load.errors)
 
 
+@pytest.mark.parametrize("source", SOURCES)
+async def test_no_acknowledged_commit_is_lost_by_a_failover(source: str) -> None:
+    """To a synchronous standby, which the address names as the second host."""
+    with running_server(source) as primary, running_server(source, primary) as standby:
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.execute("SELECT pg_reload_conf()")
+        url = primary.new_database().replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/")
+        async with open_store(url) as store, anyio.create_task_group() as group:
+            load = Load(store)
+            for writer in range(WRITERS):
+                group.start_soon(load.write, writer)
+            await load.until_more(40)
+            await in_thread(primary.stop, signal.SIGKILL)
+            await in_thread(standby.execute, "SELECT pg_promote()")
+            await load.until_more(40)
+            load.is_over = True
+        stored = standby.execute("SELECT id, final FROM tasks", url.rpartition("/")[2])
+    assert sorted(stored) == sorted((task_id, True) for task_id in load.ended)
+
+
 @asynccontextmanager
 async def holder(url: str, statement: str) -> AsyncIterator[None]:
     """Hold the locks of a statement in an open transaction."""
