@@ -283,7 +283,7 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
 
 @_command()
 def migrate() -> None:
-    """Bring the task database up to this version; servers also do so when they start."""
+    """Bring the task database up to this version, as servers do at start."""
     with console.errors_reported(as_json=False):
         from journey_mcp.cli.migrate import migrate as bring_up
 

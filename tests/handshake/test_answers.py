@@ -284,6 +284,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_OAUTH_AUDIENCE": "https://mcp.test/mcp",
     "JOURNEY_MCP_SECRET": "a secret that all servers of a fleet share",
     "JOURNEY_MCP_DATABASE_URL": "sqlite:////nowhere/tasks.db",
+    "JOURNEY_MCP_DATABASE_LISTEN_URL": "postgresql://nowhere/tasks",
     "JOURNEY_MCP_IMAGE_DIRS": "(a folder)",
     "JOURNEY_MCP_TRUSTED_HOSTS": "images.test",
     "JOURNEY_MCP_COPY_MAX_MB": "1",

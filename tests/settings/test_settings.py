@@ -29,6 +29,7 @@ from journey_mcp.tools.tool_set import read_tool_set
         ("JOURNEYAPI_BASE_URL", "https://[::1", "must be an address"),
         ("JOURNEYAPI_BASE_URL", "ftp://host/api", "must be an address"),
         ("JOURNEY_MCP_DATABASE_URL", "nonsense", "must be an address"),
+        ("JOURNEY_MCP_DATABASE_LISTEN_URL", "sqlite:///tasks.db", "must be an address such as postgresql://"),
         ("JOURNEY_MCP_DATA_DIR", __file__, "is a file"),
         ("JOURNEY_MCP_SAVE_DIR", __file__, "is a file"),
         ("JOURNEY_MCP_OAUTH_ISSUER", "login.example.com", "must be an https:// address (http:// only on this machine)"),
@@ -248,8 +249,8 @@ def test_the_database_is_in_the_data_folder_by_default(tmp_path: Path) -> None:
     assert read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}).resolved_database_url() == (
         f"sqlite:///{tmp_path}/tasks.db"
     )
-    elsewhere = read_settings({"JOURNEY_MCP_DATABASE_URL": "postgresql+asyncpg://db/tasks"})
-    assert elsewhere.resolved_database_url() == "postgresql+asyncpg://db/tasks"
+    elsewhere = read_settings({"JOURNEY_MCP_DATABASE_URL": "postgresql://db/tasks"})
+    assert elsewhere.resolved_database_url() == "postgresql://db/tasks"
     assert "journey-mcp" in read_settings({}).resolved_database_url()
 
 
