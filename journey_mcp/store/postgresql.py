@@ -1,11 +1,12 @@
 """PostgreSQL through psycopg: connections, advisory locks, and how its errors are read."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
 from journey_mcp.store.address import without_password
@@ -132,8 +133,9 @@ class Postgresql:
         connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL READ COMMITTED; {lock_statements(locks)}")
         try:
             yield
-        except sa.exc.IntegrityError:
-            connection.exec_driver_sql("ROLLBACK")
+        except SQLAlchemyError:
+            with suppress(SQLAlchemyError):  # the connection may be lost
+                connection.exec_driver_sql("ROLLBACK")
             raise
         connection.exec_driver_sql("COMMIT")
 

@@ -182,23 +182,27 @@ class TaskTable:
         """
         old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True), tasks.c.request != "")
         is_paid = sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
-        emptied = (
-            sa.update(tasks)
-            .where(old, is_paid)
-            .values(
-                request="",
-                outcome="",
-                search=None,
-                prediction_id=None,
-                deduplication_key=None,
-                duplicate_policy=None,
-                outbox_due=None,
-                outbox_host=None,
-                parent=None,
-            )
+        emptied = sa.update(tasks).values(
+            request="",
+            outcome="",
+            search=None,
+            prediction_id=None,
+            deduplication_key=None,
+            duplicate_policy=None,
+            outbox_due=None,
+            outbox_host=None,
+            parent=None,
         )
-        paid = await self._database.writer.count(emptied)
-        return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))
+        paid = await self._in_batches(emptied, sa.and_(old, is_paid))
+        return paid + await self._in_batches(sa.delete(tasks), sa.and_(old, ~is_paid))
+
+    async def _in_batches(self, change: sa.Update | sa.Delete, which: sa.ColumnElement[bool]) -> int:
+        """Change the tasks of which this holds and will not hold any more; return how many there were."""
+        batch = change.where(tasks.c.id.in_(sa.select(tasks.c.id).where(which).limit(_BATCH)))
+        total = 0
+        while count := await self._database.writer.count(batch):
+            total += count
+        return total
 
     async def _has(self, query: sa.Executable, values: Mapping[str, Any]) -> bool:
         return bool(await self._database.reader.rows(query, values))
@@ -222,6 +226,8 @@ _SEARCH = sa.func.coalesce(tasks.c.search, sa.func.lower(tasks.c.request))
 _IS_LISTED = sa.text("tasks.request <> ''")
 """As in the index, word for word."""
 _NEWEST_FIRST = (tasks.c.created_at.desc(), tasks.c.id)
+_BATCH = 1000
+"""How many tasks one statement deletes: others wait for it, and PostgreSQL ends one that takes long."""
 _SEARCHED = 1000
 """How many of a principal's tasks are searched for a text: milliseconds."""
 _FOUND = 100

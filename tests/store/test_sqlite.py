@@ -3,7 +3,7 @@
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import anyio
 import pytest
 from support import explained, statements
 
-from journey_mcp.core.errors import SetupError
+from journey_mcp.core.errors import Failure, SetupError
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
 from store.examples import TASK
@@ -181,6 +181,21 @@ async def test_a_wait_for_a_lock_that_makes_no_sense_is_refused(tmp_path: Path, 
     with pytest.raises(SetupError, match="JOURNEY_MCP_DATABASE_URL"):
         async with open_store(f"{url(tmp_path)}?timeout={seconds}"):
             pass
+
+
+async def test_any_number_of_old_tasks_is_deleted(tmp_path: Path) -> None:
+    """In statements of a thousand each: other processes get their turn between them."""
+    async with store_in(tmp_path) as store:
+        await store.tasks.add(TASK.failed(Failure(code="c", message="m"), 1), worker_id="me", lease_until=1)
+        with closing(sqlite3.connect(tmp_path / "data" / "tasks.db")) as connection:
+            id_, *rest = connection.execute("SELECT * FROM tasks").fetchone()
+            rows = [(f"{id_}{number}", *rest) for number in range(1000)]
+            connection.executemany(f"INSERT INTO tasks VALUES (?{',?' * len(rest)})", rows)
+            connection.commit()
+        with statements("DELETE FROM tasks") as seen:
+            assert await store.tasks.delete_older(than=200.0) == 1001
+        assert len(seen) == 3
+        assert await store.tasks.newest(principal="local", limit=9) == []
 
 
 async def test_a_worker_that_was_not_seen_for_a_day_is_forgotten(tmp_path: Path) -> None:
