@@ -9,11 +9,11 @@ import anyio
 import httpx2
 import pytest
 from manual_clock import ManualClock, until
-from starlette.types import ASGIApp
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError, StoreUnavailable
+from journey_mcp.server.auth.access import Access
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.readiness import Readiness, Ready
 from journey_mcp.server.transports.http import make_app
@@ -23,9 +23,8 @@ PROBE = {"host": "10.1.2.3:8000"}
 """Probes come by IP address."""
 
 
-def anonymous(app: ASGIApp) -> ASGIApp:
-    """Return the application as it is: authentication that lets everybody pass."""
-    return app
+NOBODY = Access()
+"""Authentication that accepts no token."""
 
 
 @asynccontextmanager
@@ -56,7 +55,7 @@ async def ready_server(folder: Path, **more: Any) -> AsyncIterator[tuple[httpx2.
 
 async def test_a_server_with_a_database_and_a_provider_is_ready(tmp_path: Path) -> None:
     """Whatever host a probe names, and without authentication."""
-    async with ready_server(tmp_path, authentication=anonymous) as (http, _):
+    async with ready_server(tmp_path, access=NOBODY) as (http, _):
         for path, status in (("/healthz", "ok"), ("/readyz", "ready")):
             answer = await http.get(path)
             assert (answer.status_code, answer.json()) == (200, {"status": status})
@@ -147,13 +146,13 @@ async def test_a_server_that_starts_is_not_ready_yet(tmp_path: Path) -> None:
     assert (ready, ready.retry_after_s) == (Ready("starting"), 1)
 
 
-@pytest.mark.parametrize(("authentication", "status"), [(None, 200), (anonymous, 503)])
+@pytest.mark.parametrize(("access", "status"), [(None, 200), (NOBODY, 503)], ids=["without", "with"])
 async def test_the_built_in_sandbox_is_no_provider_of_a_service(
-    tmp_path: Path, authentication: Any, status: int
+    tmp_path: Path, access: Access | None, status: int
 ) -> None:
     """A service whose keys were forgotten would make images that nobody wants; on one's own machine it is enough."""
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
-    async with probed(settings, authentication=authentication) as (http, lifespan):
+    async with probed(settings, access=access) as (http, lifespan):
         await until(lambda: lifespan.opened_studio)
         answer = await http.get("/readyz")
         assert (answer.status_code, answer.json().get("reason")) == (status, "no_provider" if status > 200 else None)
