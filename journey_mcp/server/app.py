@@ -83,7 +83,8 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
         icons=[icon()],
         lifespan=run_lifespan,
         cache_hints=dict.fromkeys(_UNCHANGING, _FRESH),
-        get_tool_input_schema=lambda name: _input_schema(lifespan, name),
+        # no argument is repeated in a header, so there is nothing to compare, and the schema need not be searched
+        get_tool_input_schema=lambda _name: None,
         on_list_tools=_list_tools,
     )
     # not `on_call_tool`: it takes only the SDK's result types, and a task is not one of them
@@ -156,10 +157,6 @@ def _after_first_response(act: Callable[[], object]) -> "ServerMiddleware[Lifesp
                 act()
 
     return middleware
-
-
-def _input_schema(lifespan: Lifespan, name: str) -> dict[str, Any] | None:
-    return next((tool["inputSchema"] for tool in lifespan.tool_set().tools if tool["name"] == name), None)
 
 
 async def _list_tools(
