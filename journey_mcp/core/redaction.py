@@ -70,7 +70,7 @@ class Redactor:
     def plain(self, value: Any) -> Any:
         """Redact all texts and names in JSON-like data; what is nested too deeply becomes `None`."""
         texts: list[str] = []
-        is_shallow = _gather(value, texts, 0)
+        is_shallow = _gather(value, texts)
         # no form of a secret and no escape has a line feed: the joined text has the same secrets as its parts
         return value if is_shallow and self._is_clean("\n".join(texts)) else self._redacted(value, 0)
 
@@ -118,16 +118,26 @@ class Redactor:
                 first = folded.find(form[:_PREFIX_LENGTH], first + 1)
 
 
-def _gather(value: Any, texts: list[str], depth: int) -> bool:
-    """Collect all texts and names; return `False` if the data is nested too deeply."""
-    if isinstance(value, str):
-        texts.append(value)
-    elif isinstance(value, dict):
-        texts.extend(name for name in value if isinstance(name, str))
-        return depth < _DEEPEST and all(_gather(item, texts, depth + 1) for item in value.values())
-    elif isinstance(value, list | tuple):
-        return depth < _DEEPEST and all(_gather(item, texts, depth + 1) for item in value)
-    return True
+def _gather(value: Any, texts: list[str]) -> bool:
+    """Collect all texts and names, level by level; return `False` if the data is nested too deeply."""
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        nested: list[Any] = []
+        has_containers = False
+        for item in level:
+            if isinstance(item, str):
+                texts.append(item)
+            elif isinstance(item, dict):
+                has_containers = True
+                texts.extend(name for name in item if isinstance(name, str))
+                nested.extend(item.values())
+            elif isinstance(item, list | tuple):
+                has_containers = True
+                nested.extend(item)
+        if not has_containers:
+            return True
+        level = nested
+    return False
 
 
 @lru_cache(maxsize=64)

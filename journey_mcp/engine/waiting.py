@@ -91,8 +91,6 @@ class Waiting:
         `known` is how they are at the start, without those that are not the principal's. A running task of another
         process has a notice if the database did not answer at the end.
         """
-        if all_final(known):
-            return dict(known)
         started = self._clock.elapsed()
         with self._journal.watch(known) as watch:
             view = _View(known, self._reader, self._journal, request)

@@ -69,7 +69,9 @@ class Lifespan:
         self._studio: Studio | None = None
         self._failure: JourneyError | None = None
         self._open_requested, self._attempted, self._closed = anyio.Event(), anyio.Event(), anyio.Event()
-        self._calls, self._all_answered = 0, anyio.Event()
+        self._calls = 0
+        self._all_answered: anyio.Event | None = None
+        """Set when there is no call any more, while the shutdown waits for that."""
         self._is_draining = False
         self._on_drain: list[Callable[[], object]] = []
 
@@ -190,9 +192,8 @@ class Lifespan:
             yield
         finally:
             self._calls -= 1
-            if not self._calls:
+            if not self._calls and self._all_answered:
                 self._all_answered.set()
-                self._all_answered = anyio.Event()
 
     def on_drain(self, listener: Callable[[], object]) -> None:
         """Call it when the shutdown begins."""
@@ -217,6 +218,7 @@ class Lifespan:
             await anyio.sleep(_STARTED_WITHIN_S)
             had_calls = bool(self._calls)
             if had_calls:
+                self._all_answered = anyio.Event()
                 await self._all_answered.wait()
             # a result is written by another task after its call has returned
             await anyio.sleep(_WRITTEN_WITHIN_S)

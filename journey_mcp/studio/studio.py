@@ -164,18 +164,19 @@ class Studio:
             StoreUnavailable: the database did not answer in this time, so it is not known which tasks there are.
         """
         started = self.elapsed()
-        known = await self._waiting.read(task_ids, principal=principal, seconds=seconds, report=report)
-        running = {id_ for id_, task in known.items() if not task.status.is_final}
-        request = Wait(
-            task_ids=list(known),
-            principal=principal,
-            seconds=seconds - (self.elapsed() - started),
-            is_enough=all_final if wait_for == "all" else any_final(running),
-            usual_s=self._usual_s(list(known.values())),
-            report=report,
-            position_of=self.position,
-        )
-        found = await self._waiting.wait(request, known)
+        found = await self._waiting.read(task_ids, principal=principal, seconds=seconds, report=report)
+        if not all_final(found):
+            running = {id_ for id_, task in found.items() if not task.status.is_final}
+            request = Wait(
+                task_ids=list(found),
+                principal=principal,
+                seconds=seconds - (self.elapsed() - started),
+                is_enough=all_final if wait_for == "all" else any_final(running),
+                usual_s=self._usual_s(list(found.values())),
+                report=report,
+                position_of=self.position,
+            )
+            found = await self._waiting.wait(request, found)
         shown = await self._shown(found, seconds)
         return {id_: self._with_elsewhere(task) for id_, task in shown.items()}
 
