@@ -1,8 +1,9 @@
-"""The baseline over HTTP: a stateless server whose one tool returns a result like that of `fetch_task`.
+"""The baseline over HTTP: a stateless server whose one tool returns one result, without any work.
 
-`python -m bench.bare_http PORT SIZE`: the result has about so many bytes, as text and as an object.
+`python -m bench.bare_http PORT RESULT`: the result is JSON.
 """
 
+import json
 import sys
 from typing import Any
 
@@ -10,23 +11,21 @@ import mcp_types as types
 import uvicorn
 from mcp.server import Server, ServerRequestContext
 
-ECHO = types.Tool(name="echo", description="Return a text.", input_schema={"type": "object"})
+SAME = types.Tool(name="same", description="Return a result.", input_schema={"type": "object"})
 
 
-def main(port: int, size: int) -> None:
+def main(port: int, result: types.CallToolResult) -> None:
     """Serve until a signal."""
-    text = "x" * (size // 2)
 
     async def list_tools(
         _ctx: ServerRequestContext[Any, Any], _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[ECHO])
+        return types.ListToolsResult(tools=[SAME])
 
     async def call_tool(
         _ctx: ServerRequestContext[Any, Any], _params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        content: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
-        return types.CallToolResult(content=content, structured_content={"text": text})
+        return result
 
     server = Server("bare", on_list_tools=list_tools, on_call_tool=call_tool)
     app = server.streamable_http_app(stateless_http=True)
@@ -34,4 +33,4 @@ def main(port: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), types.CallToolResult.model_validate(json.loads(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""CPU time of a call of `fetch_task` over HTTP, beside a call of the bare server whose result is as large.
+"""CPU time of a call of `fetch_task` over HTTP, beside a call of the bare server that returns the same result.
 
 The time is that of the server's process, so the load of the machine and this client matter little.
 """
@@ -44,15 +44,15 @@ def measure_over_http(samples: Samples, calls: int) -> None:
         task_id = _made(ours)
         fetch = {"name": "fetch_task", "arguments": {"task_ids": [task_id]}}
         for era in ERAS:
-            size = len(json.dumps(ours.call(era, fetch)))
+            result = json.dumps(ours.call(era, fetch))
             port = free_port()
-            with _running(["bench.bare_http", f"{port}", f"{size}"], port, environment) as bare:
-                echo = {"name": "echo", "arguments": {"task_ids": [task_id]}}
-                for server, call in ((ours, fetch), (bare, echo)):
+            with _running(["bench.bare_http", f"{port}", result], port, environment) as bare:
+                same = {"name": "same", "arguments": {"task_ids": [task_id]}}
+                for server, call in ((ours, fetch), (bare, same)):
                     asyncio.run(server.load(era, call, _UNTIMED_CALLS))
                 for _ in range(BLOCKS):
                     samples.add(figure(era), OURS, _cpu_ms(ours, era, fetch, calls // BLOCKS))
-                    samples.add(figure(era), BARE, _cpu_ms(bare, era, echo, calls // BLOCKS))
+                    samples.add(figure(era), BARE, _cpu_ms(bare, era, same, calls // BLOCKS))
 
 
 def _cpu_ms(server: "HttpServer", era: Era, call: Mapping[str, Any], calls: int) -> float:

@@ -51,7 +51,7 @@ in turn on this machine: {machine}.
 - **fsync**: 4 KiB written and flushed to the same disk between those calls (`TMPDIR` chooses the disk).
 - **`fetch_task`**: repeated calls for one finished task.
 - **CPU over HTTP**: CPU time of the server's process per call of `fetch_task` for one finished task, which is in memory
-  then. The bare server returns a result of the same size, without looking for it.
+  then. The bare server has a tool that returns the same result without any work.
 - **Load**: 2,000 concurrent tasks of `midjourney`, made 50 at a time, with the sandbox in a separate process. *Memory*
   is what each of the later 1,500 adds: to a studio without waiting calls, and to a server with a waiting call for each
   on one stdio session. Both are compared with as many waiting calls at the bare server. The *delay* of a poll, from its
