@@ -12,7 +12,6 @@ from journey_mcp.core.errors import InvalidArguments, JourneyError, SetupError, 
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.text import timestamp
 from journey_mcp.media import formats
-from journey_mcp.media.blobs import read_copy
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
@@ -70,17 +69,19 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
             )
 
 
-async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, replace: bool = False) -> Saved:
+async def save(
+    image: OutputImage, path: Path, safe_http: SafeHttpClient, *, copy: bytes | None = None, replace: bool = False
+) -> Saved:
     """Write the image under exactly this name, completely or not at all; create the folders.
 
-    A symbolic link stays, and its target is written; only regular files are replaced. The stored copy is used if there
-    is one, because the URL may have expired.
+    A symbolic link stays, and its target is written; only regular files are replaced. The stored `copy` is used if
+    there is one, because the URL may have expired.
 
     Raises:
         UpstreamError: it cannot be fetched, or is not an image.
         SetupError: the file cannot be written, or exists and may not be replaced.
     """
-    content = await read_copy(image) or await _fetched(image, safe_http)
+    content = copy or await _fetched(image, safe_http)
     try:
         format_ = await to_thread.run_sync(formats.format_of, content)
     except NotAnImage as error:

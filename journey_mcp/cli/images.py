@@ -23,7 +23,6 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest
-from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.registry import Catalog
 from journey_mcp.routing.actions import with_resolved_action
 from journey_mcp.settings import Settings
@@ -251,20 +250,22 @@ async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *
         command = _resume_command([task], replace(output_options, wait_s=None))
         console.info(f"Nothing is saved yet. To wait for the task: {command}")
         return console.FAILED
-    return await _save(task, output_options.output, output_options, studio.safe_http.with_trusted(task.base_url))
+    return await _save(studio, task, output_options.output, output_options)
 
 
-async def _save(task: Task, output: Path, output_options: OutputOptions, safe_http: SafeHttpClient) -> int:
+async def _save(studio: Studio, task: Task, output: Path, output_options: OutputOptions) -> int:
     """Save all images of a task, even if one of them cannot be saved; return the exit code."""
     count = 0
     # with --json, stdout contains only the object
     write = console.info if output_options.as_json else console.result
     paths = export.targets(output, len(task.images))
+    safe_http = studio.safe_http.with_trusted(task.base_url)
     if len(paths) > 1:
         console.info(f"{len(paths)} images: {paths[0].name} to {paths[-1].name}.")
-    for path, image in zip(paths, task.images, strict=True):
+    for number, (path, image) in enumerate(zip(paths, task.images, strict=True), start=1):
         try:
-            saved = await export.save(image, path, safe_http, replace=output_options.force)
+            copy = await studio.read_copy(ImageId(task.id, number), image)
+            saved = await export.save(image, path, safe_http, copy=copy, replace=output_options.force)
         except JourneyError as error:
             console.error(error)
             continue

@@ -263,7 +263,7 @@ class CredentialsRejected(SetupError):
 
 
 class StoreUnavailable(JourneyError):
-    """The task database is locked, full, deleted, replaced, or away. The code of this was `setup` before."""
+    """The task database is locked, full, deleted, replaced or away, or the image store does not answer."""
 
     code = "store_unavailable"
     retryable = True

@@ -115,8 +115,15 @@ class OutputImage:
     """When the link expires, in seconds of the Unix epoch."""
     path: str | None = None
     """The path of our copy. Stored for images whose links expire soon; for others it is found when a task is shown."""
+    is_stored: bool = False
+    """A copy is in an object store, where it has no path; never stored with the task."""
     saved_to: str | None = None
     """The path of the file for the person, in `JOURNEY_MCP_SAVE_DIR`; never stored with the task."""
+
+    @property
+    def has_copy(self) -> bool:
+        """Whether there is a copy of ours, as far as is known."""
+        return self.path is not None or self.is_stored
 
     @property
     def known_mime_type(self) -> str | None:

@@ -1,7 +1,8 @@
-"""Copying the images of one finished task: into the data folder, and into the folder of the person."""
+"""Copying the images of one finished task: into the image store, and into the folder of the person."""
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 
 from anyio import to_thread
 
@@ -14,10 +15,11 @@ from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.upstreams import Upstreams
 from journey_mcp.media.blobs import Blobs, Link, NoCopy, reason_of
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.formats import ImageData, probe
+from journey_mcp.media.formats import ImageData
 from journey_mcp.media.readable_names import readable_name
 from journey_mcp.media.save_folder import SaveFolder
 from journey_mcp.net.address_policy import TooLarge
+from journey_mcp.settings import Keep
 from journey_mcp.store.copies import Records
 
 _FINAL = (NotAnImage, TooLarge)
@@ -59,24 +61,25 @@ class _Job:
 
 
 class Copier:
-    """Copies finished images if `copies_all`, and saves them if there is a folder for that.
+    """Copies finished images as `keep` says, and saves them if there is a folder for that.
 
-    Images whose links expire soon are copied by `Outcomes`, before their task ends; here they are only saved.
+    Images whose links expire soon are copied by `Outcomes`, before their task ends; here those that could not be
+    stored then.
     """
 
     def __init__(
-        self, blobs: Blobs, save_folder: SaveFolder | None, clock: Clock, upstreams: Upstreams, *, copies_all: bool
+        self, blobs: Blobs, save_folder: SaveFolder | None, clock: Clock, upstreams: Upstreams, *, keep: Keep
     ) -> None:
         self._blobs = blobs
         self._save_folder = save_folder
         self._clock = clock
         self._upstreams = upstreams
-        self._copies_all = copies_all
+        self._keep = keep
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is ever copied or saved here."""
-        return not self._copies_all and self._save_folder is None
+        return self._keep == "off" and self._save_folder is None
 
     @property
     def saves(self) -> bool:
@@ -87,7 +90,9 @@ class Copier:
         """Return whether there is anything to do for a task."""
         if task.status is not Status.SUCCEEDED or not task.images:
             return False
-        return self.saves or (self._is_copied_here(task) and any(image.path is None for image in task.images))
+        return self.saves or (
+            self._is_copied_here(task) and any(map(partial(_lacks_copy, task), range(1, len(task.images) + 1)))
+        )
 
     async def copy(self, task: Task, records: Records, *, tries: int, is_last: bool) -> Outcome:
         """Copy and save what was not yet, image by image.
@@ -106,12 +111,12 @@ class Copier:
     async def _work_on(self, job: _Job, record: CopyRecord) -> tuple[CopyRecord, bool]:
         content: ImageData | None = None
         is_over = True
-        if not record.is_copied and job.image.path is not None:
+        if not record.is_copied and job.image.has_copy:
             record = replace(record, is_copied=True)
-        elif not record.is_copied and self._is_copied_here(job.task):
+        elif not record.is_copied and self._is_copied_here(job.task) and _lacks_copy(job.task, job.number):
             try:
-                with telemetry.measure("copy", provider=job.task.provider):
-                    _, content = await self._blobs.copy(job.link)
+                # a process that died may have copied it
+                content = await self._blobs.read(job.id) or await self._downloaded(job)
             except NoCopy as error:
                 record, is_over = self._without_copy(job, record, error)
             else:
@@ -148,17 +153,26 @@ class Copier:
             return replace(record, save_problem=reason_of(error)), is_over
         return _with_facts(replace(record, saved_to=str(path), save_problem=None), found), True
 
+    async def _downloaded(self, job: _Job) -> ImageData:
+        with telemetry.measure("copy", provider=job.task.provider):
+            return (await self._blobs.copy(job.link))[1]
+
     async def _content(self, job: _Job) -> ImageData:
         """Return the image from its copy, or else from its link."""
-        copied = await self._blobs.read(str(job.id))
-        return await to_thread.run_sync(probe, copied) if copied is not None else await self._blobs.fetch(job.link)
+        return await self._blobs.read(job.id) or await self._blobs.fetch(job.link)
 
     def _is_copied_here(self, task: Task) -> bool:
         offer = self._upstreams.offer_of(task)
-        return self._copies_all and not (offer is not None and offer.links_die_soon)
+        return self._keep == "all" or (self._keep == "expiring" and offer is not None and offer.links_die_soon)
 
     def _is_alive(self, image: OutputImage) -> bool:
         return image.expires_at is None or image.expires_at > self._clock.now()
+
+
+def _lacks_copy(task: Task, number: int) -> bool:
+    """Return whether an image has no copy, and its task does not say why."""
+    refused = {dict(notice.parameters).get("image") for notice in task.notices if notice.code == "copy_failed"}
+    return not task.images[number - 1].has_copy and str(ImageId(task.id, number)) not in refused
 
 
 def _with_facts(record: CopyRecord, found: ImageData) -> CopyRecord:

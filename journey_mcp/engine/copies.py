@@ -68,7 +68,7 @@ class Copies:
 
     async def run(self) -> None:
         """Copy images, for ever."""
-        if self.is_idle:
+        if self._copier.is_idle:
             return
         self._look_at = self._clock.elapsed() + _LOOK_AFTER_S
         async with anyio.create_task_group() as group:
@@ -80,14 +80,13 @@ class Copies:
                 pause_s = self._look_at - self._clock.elapsed() if self._has_room else _LOOK_EVERY_S
                 await self._wakeup.wait(self._clock, max(pause_s, 0.0))
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is ever copied or saved after a task has ended."""
-        return self._copier.is_idle
+    def is_settled(self, task: Task) -> bool:
+        """Return whether nothing more is copied or saved of a task that is as it is shown."""
+        return not self._copier.is_needed(task)
 
-    def leaves_as_is(self, task_id: str) -> bool:
-        """Return whether nothing is known of the images of a task that has just ended here: none is copied yet."""
-        return self.is_idle or task_id in self._fresh
+    def leaves_as_is(self, task: Task) -> bool:
+        """Return whether no more is known of the images of a task that has just ended here than it says itself."""
+        return task.id in self._fresh or self.is_settled(task)
 
     async def wait(self, task_ids: Collection[str], seconds: float) -> None:
         """Wait, at most so long, until an attempt was made to copy the images of these tasks, if they ended here."""

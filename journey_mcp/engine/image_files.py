@@ -1,14 +1,15 @@
-"""The files of finished images: a copy that was made after its task had ended, and the file for the person.
+"""The copies of finished images, also those that were made after their task had ended, and the files for the person.
 
 A finished task never changes in the store, so both are added to it when it is shown.
 """
 
 import logging
-import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from journey_mcp.core.copies import CopyRecord
@@ -17,7 +18,8 @@ from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
-from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.blobs import with_copy
+from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.store import Store
 
 _NOTHING = CopyRecord()
@@ -27,39 +29,59 @@ _log = logging.getLogger(__name__)
 
 
 class ImageFiles:
-    """Finds the files of finished images.
+    """Finds the copies and files of finished images.
 
-    `are_settled`: this process copies nothing after a task has ended, so what was found is kept as long as the task is
-    in memory.
+    What was found is kept as long as the task is in memory, if `is_settled` of the task with its files: nothing more is
+    copied or saved of it.
     """
 
-    def __init__(self, store: Store, folder: ImageFolder, *, are_settled: bool) -> None:
+    def __init__(
+        self, store: Store, images: ImageStore, *, is_settled: Callable[[Task], bool] = lambda _task: False
+    ) -> None:
         self._store = store
-        self._folder = folder
-        self._are_settled = are_settled
+        self._images = images
+        self._is_settled = is_settled
         self._found: OrderedDict[str, tuple[Task, Task]] = OrderedDict()
         """Tasks as they are in memory, and with their files."""
 
     async def located(self, tasks: Sequence[Task]) -> list[Task]:
-        """Return the tasks with the paths of all copies and files, and with notices of those that failed."""
+        """Return the tasks with all copies and files, and with notices of those that failed."""
         found = {task.id: with_files for task in tasks if (with_files := self._found_before(task))}
         others = [task for task in tasks if task.id not in found and task.status is Status.SUCCEEDED and task.images]
         if others:
-            known = await self._known([task.id for task in others])
-            located = await to_thread.run_sync(lambda: [self._located(task, known.get(task.id, {})) for task in others])
+            located = await self._look_up(others)
             found |= {task.id: task for task in located}
             self._keep(others, located)
         return [found.get(task.id, task) for task in tasks]
+
+    async def read(self, id_: ImageId, image: OutputImage) -> bytes | None:
+        """Return a finished image from its copy; `None` if there is none, or it cannot be read now.
+
+        Earlier versions may have made the copy in another data folder.
+        """
+        try:
+            found = await self._images.read(str(id_))
+            return found if found is not None or image.path is None else await anyio.Path(image.path).read_bytes()
+        except (OSError, StoreUnavailable):
+            return None
 
     def _found_before(self, task: Task) -> Task | None:
         before, with_files = self._found.get(task.id, (None, None))
         return with_files if before is task else None
 
     def _keep(self, tasks: Sequence[Task], located: Sequence[Task]) -> None:
-        if self._are_settled:
-            self._found.update(zip((task.id for task in tasks), zip(tasks, located, strict=True), strict=True))
+        for task, with_files in zip(tasks, located, strict=True):
+            if self._is_settled(with_files):
+                self._found[task.id] = task, with_files
         while len(self._found) > _MOST_KEPT:
             self._found.popitem(last=False)
+
+    async def _look_up(self, tasks: Sequence[Task]) -> list[Task]:
+        known = await self._known([task.id for task in tasks])
+        copies = await self._copies([id_ for task in tasks for id_ in _image_ids(task)])
+        if any(record.saved_to for records in known.values() for record in records.values()):
+            known = await to_thread.run_sync(_without_moved, known)
+        return [_located(task, known.get(task.id, {}), copies) for task in tasks]
 
     async def _known(self, task_ids: Sequence[str]) -> Mapping[str, Mapping[int, CopyRecord]]:
         try:
@@ -68,25 +90,49 @@ class ImageFiles:
             _log.exception("what became of finished images cannot be read")
             return {}
 
-    def _located(self, task: Task, records: Mapping[int, CopyRecord]) -> Task:
-        images = [
-            self._with_files(ImageId(task.id, number), image, records.get(number, _NOTHING))
-            for number, image in enumerate(task.images, start=1)
-        ]
-        notices = [notice for number, record in sorted(records.items()) for notice in _notices(task, number, record)]
-        return replace(task, images=tuple(images), notices=tuple(dict.fromkeys((*task.notices, *notices))))
+    async def _copies(self, image_ids: Sequence[str]) -> Mapping[str, StoredImage]:
+        try:
+            return await self._images.find(image_ids)
+        except StoreUnavailable:
+            _log.exception("the copies of finished images cannot be looked up")
+            return {}
 
-    def _with_files(self, id_: ImageId, image: OutputImage, record: CopyRecord) -> OutputImage:
-        path = self._folder.path_of(str(id_))
-        return replace(
-            image,
-            path=str(path) if path else image.path,
-            # the person may have moved it
-            saved_to=record.saved_to if record.saved_to and os.path.isfile(record.saved_to) else None,  # noqa: PTH113
-            mime_type=image.mime_type or record.mime_type,
-            width=image.width or record.width,
-            height=image.height or record.height,
-        )
+
+def _image_ids(task: Task) -> list[str]:
+    return [str(ImageId(task.id, number)) for number in range(1, len(task.images) + 1)]
+
+
+def _located(task: Task, records: Mapping[int, CopyRecord], copies: Mapping[str, StoredImage]) -> Task:
+    images = [
+        _with_files(image, records.get(number, _NOTHING), copies.get(id_))
+        for number, (id_, image) in enumerate(zip(_image_ids(task), task.images, strict=True), start=1)
+    ]
+    notices = [notice for number, record in sorted(records.items()) for notice in _notices(task, number, record)]
+    return replace(task, images=tuple(images), notices=tuple(dict.fromkeys((*task.notices, *notices))))
+
+
+def _with_files(image: OutputImage, record: CopyRecord, stored: StoredImage | None) -> OutputImage:
+    located = replace(
+        image,
+        saved_to=record.saved_to,
+        mime_type=image.mime_type or record.mime_type,
+        width=image.width or record.width,
+        height=image.height or record.height,
+    )
+    return with_copy(located, stored) if stored else located
+
+
+def _without_moved(known: Mapping[str, Mapping[int, CopyRecord]]) -> Mapping[str, Mapping[int, CopyRecord]]:
+    """Return the records without files that the person has moved or deleted."""
+    return {
+        task_id: {
+            number: record
+            if record.saved_to is None or Path(record.saved_to).is_file()
+            else replace(record, saved_to=None)
+            for number, record in records.items()
+        }
+        for task_id, records in known.items()
+    }
 
 
 def _notices(task: Task, number: int, record: CopyRecord) -> list[Notice]:

@@ -1,20 +1,19 @@
-"""Copies of finished images: downloaded into the folder of stored images, one file per image."""
+"""Copies of finished images: downloaded into the image store, one for each image."""
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import anyio
 from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import ImageData
-from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.image_store import ImageStore, ImageStoreUnavailable, StoredImage
 from journey_mcp.net.address_policy import FetchError, TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
 
@@ -26,16 +25,6 @@ NoCopy = (FetchError, NotAnImage, OSError)
 """Why an image cannot be copied: it cannot be fetched, is not an image, or cannot be written."""
 
 _log = logging.getLogger(__name__)
-
-
-async def read_copy(image: OutputImage) -> bytes | None:
-    """Return the image from its copy; `None` when there is none, or the person has deleted it."""
-    if image.path is None:
-        return None
-    try:
-        return await anyio.Path(image.path).read_bytes()
-    except OSError:
-        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,62 +40,74 @@ class Link:
 
 
 class Blobs:
-    """Copies images into the folder. A limit of 0 bytes disables copies.
+    """Copies images into the store. A limit of 0 bytes disables copies.
 
     `on_written` is called with the bytes of every new copy.
     """
 
     def __init__(
         self,
-        folder: ImageFolder,
+        images: ImageStore,
         max_bytes: int,
         safe_http: SafeHttpClient,
         clock: Clock,
         on_written: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        self._folder = folder
+        self._images = images
         self._max_bytes = max_bytes
         self._safe_http = safe_http
         self._clock = clock
         self._on_written = on_written
 
-    async def read(self, image_id: str) -> bytes | None:
-        """Return the bytes of a copy or of a kept image; `None` if there is none."""
-        return await to_thread.run_sync(self._folder.read, image_id)
+    async def read(self, id_: ImageId) -> ImageData | None:
+        """Return an image from its copy; `None` if there is none.
+
+        Raises:
+            NotAnImage, OSError: it cannot be read.
+        """
+        content = await self._images.read(str(id_))
+        return None if content is None else await to_thread.run_sync(formats.probe, content)
 
     async def with_copies(
         self, task_id: str, base_url: str, images: Sequence[OutputImage], *, made_at: float
     ) -> tuple[tuple[OutputImage, ...], tuple[Notice, ...]]:
-        """Copy the images of a task; return them with the paths of their copies, and a notice for each failed copy."""
+        """Copy the images of a task; return them with their copies, and a notice for each image that has none.
+
+        An image that cannot be stored now has no notice: it can be copied later, as long as its link works.
+        """
         copied, notices = [], []
         for number, image in enumerate(images, start=1):
-            if image.path is not None or not self._max_bytes:
+            if image.has_copy or not self._max_bytes:
                 copied.append(image)
                 continue
             link = Link(id=ImageId(task_id, number), url=image.url, base_url=base_url, made_at=made_at)
             try:
-                path, found = await self.copy(link)
+                stored, found = await self.copy(link)
+            except OSError as error:
+                _log.warning("no copy of image %s yet: %s", link.id, error)
+                copied.append(image)
             except NoCopy as error:
                 _log.warning("no copy of image %s: %s", link.id, error)
                 notices.append(Notice.of("copy_failed", image=str(link.id), reason=reason_of(error)))
                 copied.append(image)
             else:
-                image = replace(image, path=str(path), mime_type=found.mime_type)  # noqa: PLW2901
-                copied.append(replace(image, width=found.width, height=found.height))
+                image = with_copy(image, stored)  # noqa: PLW2901
+                copied.append(replace(image, mime_type=found.mime_type, width=found.width, height=found.height))
         return tuple(copied), tuple(notices)
 
-    async def copy(self, link: Link) -> tuple[Path, ImageData]:
+    async def copy(self, link: Link) -> tuple[StoredImage, ImageData]:
         """Copy an image.
 
         Raises:
             FetchError, NotAnImage, OSError: there is no copy.
         """
         found = await self.fetch(link)
-        path = await to_thread.run_sync(
-            lambda: self._folder.write(str(link.id), found.format, found.content, made_at=link.made_at)
-        )
+        try:
+            stored = await self._images.write(str(link.id), found.format, found.content, made_at=link.made_at)
+        except StoreUnavailable as error:
+            raise ImageStoreUnavailable(str(error)) from error
         self._on_written(len(found.content))
-        return path, found
+        return stored, found
 
     async def fetch(self, link: Link) -> ImageData:
         """Download an image, with retries: a new one may not be on every server of its provider yet.
@@ -130,6 +131,13 @@ class Blobs:
         max_bytes = self._max_bytes or formats.MAX_BYTES
         content = (await safe_http.get(link.url, max_bytes=max_bytes, within_s=_TIMEOUT_S)).content
         return await to_thread.run_sync(formats.probe, content)
+
+
+def with_copy(image: OutputImage, stored: StoredImage) -> OutputImage:
+    """Return the image with its copy, which has a path on this machine or is in an object store."""
+    if stored.path is None:
+        return replace(image, is_stored=True)
+    return replace(image, path=str(stored.path))
 
 
 def reason_of(error: Exception) -> str:

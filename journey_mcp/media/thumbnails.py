@@ -1,26 +1,23 @@
-"""Thumbnails of finished and kept images: made when they are first needed, and kept in the data folder.
-
-`ImageFolder` deletes them with their images.
-"""
+"""Thumbnails of finished and kept images: made when they are first needed, and stored beside their images."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import anyio
-from anyio import to_thread
 
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.views import VIEW_SIZES
-from journey_mcp.media import formats, private_files
+from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.image_store import ImageStore
 from journey_mcp.media.workers import WorkerResult, Workers
 
 MAX_BYTES = 500_000
 """Of a thumbnail: as base64, a tool's result with it stays below 700 kB."""
-_FOLDER = "thumbnails"
 _COMMENT = re.compile(rb"\xff\xfe\0.([1-9]\d{0,5})x([1-9]\d{0,5})", re.DOTALL)
 """The JPEG segment with the size of the original."""
 _LARGEST_SIDE = 1_000_000
@@ -43,18 +40,18 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """The folder of thumbnails: `<image id>-<size>.jpg`. They are made in worker processes.
+    """Thumbnails, which are made in worker processes.
 
-    `on_written` is called with the bytes of every new file.
+    `on_written` is called with the bytes of every thumbnail that is stored.
     """
 
     def __init__(
-        self, data_dir: Path, workers: Workers, on_written: Callable[[int], None] = lambda _size: None
+        self, store: ImageStore, workers: Workers, on_written: Callable[[int], None] = lambda _size: None
     ) -> None:
-        self._folder = data_dir / _FOLDER
+        self._store = store
         self._workers = workers
         self._on_written = on_written
-        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[tuple[str, int], anyio.Lock] = WeakValueDictionary()
         """One for each thumbnail that is being made."""
 
     async def get(self, image_id: str, size: int, load: Load, *, made_at: float, caller: str) -> Thumbnail:
@@ -67,16 +64,17 @@ class Thumbnails:
             NotAnImage: not an image, damaged, or it takes too much time or memory.
             SetupError, NotSubmitted: as `Workers.fit`.
         """
-        path = self._folder / _name(image_id, size)
         # kept in a variable: a lock exists as long as somebody holds or awaits it
-        lock = self._locks.setdefault(path.name, anyio.Lock(fast_acquire=True))
+        lock = self._locks.setdefault((image_id, size), anyio.Lock(fast_acquire=True))
         async with lock:
-            if kept := await to_thread.run_sync(_read, path):
+            if kept := _parsed(await self._store.read_thumbnail(image_id, size)):
                 return kept
             made = await self._make(await load(), size, caller)
             # a thumbnail that cannot be kept, on a full disk for example, can still be shown
-            with suppress(OSError):
-                self._on_written(await to_thread.run_sync(self._write, path, made, made_at))
+            with suppress(OSError, StoreUnavailable):
+                content = _with_size(made)
+                await self._store.write_thumbnail(image_id, size, content, made_at=made_at)
+                self._on_written(len(content))
             return made
 
     async def _make(self, source: bytes | Path, size: int, caller: str) -> Thumbnail:
@@ -105,33 +103,21 @@ class Thumbnails:
         done = await self._workers.run("contact_sheet", b"".join(contents), parameters, caller=caller)
         return _checked(done, 2 * size).content  # with the gaps between its cells
 
-    def forget(self, image_ids: Iterable[str]) -> None:
+    async def forget(self, image_ids: Collection[str]) -> None:
         """Delete the thumbnails of these images."""
-        for image_id in image_ids:
-            for size in VIEW_SIZES:
-                with suppress(OSError):
-                    (self._folder / _name(image_id, size)).unlink(missing_ok=True)
-
-    def _write(self, path: Path, made: Thumbnail, made_at: float) -> int:
-        """Write a thumbnail with the size of its original; return the bytes of its file."""
-        size = f"{made.width}x{made.height}".encode()
-        comment = b"\xff\xfe" + (len(size) + 2).to_bytes(2) + size
-        content = _START + comment + made.content.removeprefix(_START)
-        private_files.write(path, content, made_at=made_at)
-        return len(content)
+        await self._store.forget_thumbnails(image_ids, VIEW_SIZES)
 
 
-def _name(image_id: str, size: int) -> str:
-    return f"{image_id}-{size}.jpg"
+def _with_size(made: Thumbnail) -> bytes:
+    """Return the JPEG with the size of the original in a comment."""
+    size = f"{made.width}x{made.height}".encode()
+    comment = b"\xff\xfe" + (len(size) + 2).to_bytes(2) + size
+    return _START + comment + made.content.removeprefix(_START)
 
 
-def _read(path: Path) -> Thumbnail | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    if not (comment := _COMMENT.match(content, len(_START))):
-        return None  # it is not ours, or was damaged
+def _parsed(content: bytes | None) -> Thumbnail | None:
+    if not content or not (comment := _COMMENT.match(content, len(_START))):
+        return None  # there is none, it is not ours, or was damaged
     whole = _START + content[comment.end() :]
     return Thumbnail(content=whole, width=int(comment[1]), height=int(comment[2]))
 

@@ -164,13 +164,13 @@ def _assemble(
     reader = TaskReader(store, journal, clock, news, liveness, FinalTasks(clock, keep_s=keep_s))
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
-    folder = ImageFolder(settings.resolved_data_dir())
-    retention = Retention(folder, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
+    stored = ImageFolder(settings.resolved_data_dir())
+    retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
-    blobs = Blobs(folder, max_bytes, safe_http, clock, retention.note_written)
+    blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
     copies = _copies(settings, clock, store, journal, clients, blobs, retention)
-    thumbnails = Thumbnails(settings.resolved_data_dir(), workers, retention.note_written)
-    views = Views(Originals(store, clock, folder, copies, safe_http), thumbnails)
+    thumbnails = Thumbnails(stored, workers, retention.note_written)
+    views = Views(Originals(store, clock, stored, copies, safe_http), thumbnails)
     previews = Previews(views, workers, clock)
     journal.listen(previews.on_task_changed)
     outcomes = Outcomes(journal, blobs)
@@ -189,8 +189,8 @@ def _assemble(
         failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
-    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, folder)
-    keeper = Keeper(store, folder, retention, clock, workers, images, safe_http)
+    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored)
+    keeper = Keeper(store, stored, retention, clock, workers, images, safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     refiner = Refiner(clients, journal, reader, store, images)
@@ -225,7 +225,7 @@ def _assemble(
         queues=queues,
         outcomes=outcomes,
         copies=copies,
-        files=ImageFiles(store, folder, are_settled=copies.is_idle),
+        files=ImageFiles(store, stored, is_settled=copies.is_settled),
         lifecycle=lifecycle,
         views=views,
         previews=previews,
@@ -243,7 +243,7 @@ def _copies(
     retention: Retention,
 ) -> Copies:
     save_folder = SaveFolder(settings.save_dir) if settings.save_dir else None
-    copier = Copier(blobs, save_folder, clock, clients, copies_all=settings.copies == "all")
+    copier = Copier(blobs, save_folder, clock, clients, keep=settings.copies)
     copies = Copies(store, journal, clock, copier, retention)
     journal.listen(copies.on_task_changed)
     return copies

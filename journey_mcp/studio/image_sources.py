@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import anyio
 from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
@@ -23,14 +24,14 @@ from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.media import formats, image_text, image_urls, local_files
-from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.image_store import ImageStore
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
 from journey_mcp.net.address_policy import FetchError, Gone, is_publicly_fetchable
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
-from journey_mcp.studio.inputs import InputImages, Source
+from journey_mcp.studio.inputs import InputImages, ReadCopy, Source
 from journey_mcp.tools.availability import is_listening
 
 Roots = Callable[[], Awaitable[Sequence[Path]]]
@@ -75,7 +76,7 @@ class ImageFinder:
         folders: Sequence[Path],
         data_dir: Path,
         safe_http: SafeHttpClient,
-        stored: ImageFolder,
+        stored: ImageStore,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -220,7 +221,7 @@ class ImageFinder:
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
         image = image_of(wanted, task)
         assert task is not None  # noqa: S101  # checked by image_of
-        copy = await to_thread.run_sync(self._copy_of, wanted, image)
+        copy = await self._copy_of(wanted, image)
         expires_at, now = image.expires_at, self._clock.now()
         is_lasting = expires_at is not None or now - task.created_at < _SURELY_ALIVE_S
         is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
@@ -254,8 +255,8 @@ class ImageFinder:
         return False
 
     async def _upload(self, wanted: UploadId, upload: Upload | None) -> Source:
-        path = await to_thread.run_sync(self._stored.path_of, str(wanted)) if upload else None
-        if path is None:
+        id_ = str(wanted)
+        if upload is None or id_ not in await self._stored.find([id_]):
             raise UnknownImage(
                 f"There is no image {wanted}{', or not any more' if upload is None else ' any more: it was deleted'}.",
                 next_step="Ask the person to add the image again, or give the id of another image.",
@@ -263,16 +264,24 @@ class ImageFinder:
         return Source(
             name=str(wanted),
             kind="an image that was added on this machine, which has no URL",
-            stored=str(wanted),
-            copy=path,
+            stored=id_,
+            copy=partial(self._stored.read, id_),
             is_upload=True,
         )
 
-    def _copy_of(self, wanted: ImageId, image: OutputImage) -> Path | None:
-        """Return the copy of an image; earlier versions may have made it in another data folder."""
-        if path := self._stored.path_of(str(wanted)):
-            return path
-        return Path(image.path) if image.path is not None and os.path.isfile(image.path) else None  # noqa: PTH113  # it raises nothing
+    async def _copy_of(self, wanted: ImageId, image: OutputImage) -> ReadCopy | None:
+        """Return what reads the copy of an image; earlier versions may have made it in another data folder."""
+        if await self._stored.find([str(wanted)]):
+            return partial(self._stored.read, str(wanted))
+        path = anyio.Path(image.path) if image.path is not None else None
+        return partial(_content, path) if path and await path.is_file() else None
+
+
+async def _content(path: anyio.Path) -> bytes | None:
+    try:
+        return await path.read_bytes()
+    except OSError:  # it was deleted since it was found
+        return None
 
 
 async def _meaning(text: str) -> Given:

@@ -1,15 +1,14 @@
 """The input images of a request: read, fetched, and fitted to the limits of the offer that takes them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from anyio import to_thread
 
-from journey_mcp.core.errors import UnusableImage
+from journey_mcp.core.errors import ImageUnavailable, StoreUnavailable, UnusableImage
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest
@@ -35,6 +34,9 @@ class Fitter(Protocol):
         ...
 
 
+ReadCopy = Callable[[], Awaitable[bytes | None]]
+"""Returns the copy of an image; `None` if it was deleted. Raises OSError, StoreUnavailable."""
+
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
 """Of all images of one call together."""
 _FETCH_WITHIN_S = 20.0
@@ -53,8 +55,8 @@ class Source:
     url: str | None = None
     is_lasting: bool = True
     """The URL works as far as is known; otherwise a copy is sent where data is taken."""
-    copy: Path | None = None
-    """The file of an image with an id. It is read when an offer needs it, because an id never means another image."""
+    copy: ReadCopy | None = None
+    """Reads an image with an id. It is read when an offer needs it, because an id never means another image."""
     load: Callable[[], bytes] | None = None
     """Reads or decodes the content, and blocks. Raises UnusableImage."""
     content: bytes | None = None
@@ -222,7 +224,7 @@ async def content_of(source: Source, safe_http: SafeHttpClient) -> bytes:
     """
     if source.content is not None:
         return source.content
-    if source.copy is not None and (copied := await to_thread.run_sync(_read, source.copy)) is not None:
+    if source.copy is not None and (copied := await _copied(source, source.copy)) is not None:
         return copied
     if source.url is None:
         raise UnusableImage(
@@ -232,11 +234,15 @@ async def content_of(source: Source, safe_http: SafeHttpClient) -> bytes:
     return await _fetched(source, source.url, safe_http)
 
 
-def _read(path: Path) -> bytes | None:
+async def _copied(source: Source, read: ReadCopy) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:  # it was deleted since it was found
-        return None
+        return await read()
+    except (OSError, StoreUnavailable) as error:
+        if source.url is not None:
+            return None
+        raise ImageUnavailable(
+            f"{source.name}: its copy cannot be read now: {error}.", next_step="Call again in a minute."
+        ) from error
 
 
 async def _fetched(source: Source, url: str, safe_http: SafeHttpClient) -> bytes:

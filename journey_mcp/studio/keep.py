@@ -1,11 +1,11 @@
-"""Keeping an image of the person: checked, stored in the data folder, and named by an id as other images are."""
+"""Keeping an image of the person: checked, stored, and named by an id as other images are."""
 
 from dataclasses import dataclass
 
 from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import InvalidArguments, SetupError, UnusableImage
+from journey_mcp.core.errors import InvalidArguments, SetupError, StoreUnavailable, UnusableImage
 from journey_mcp.core.images import ImageId, UploadId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
@@ -13,7 +13,7 @@ from journey_mcp.engine.retention import Retention
 from journey_mcp.media import image_text
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import ImageData, Limits, probe
-from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.image_store import ImageStore, ImageStoreUnavailable
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
@@ -37,13 +37,13 @@ class KeepRequest:
 class Keeper:
     """Keeps images of persons; they are deleted with age, like tasks.
 
-    It has a collaborator more than a class should have: an image comes from a call, and ends in a folder and a table.
+    It has a collaborator more than a class should have: an image comes from a call, and ends in a store and a table.
     """
 
     def __init__(
         self,
         store: Store,
-        folder: ImageFolder,
+        images: ImageStore,
         retention: Retention,
         clock: Clock,
         workers: Workers,
@@ -51,7 +51,7 @@ class Keeper:
         safe_http: SafeHttpClient,
     ) -> None:
         self._store = store
-        self._folder = folder
+        self._images = images
         self._retention = retention
         self._clock = clock
         self._workers = workers
@@ -98,7 +98,9 @@ class Keeper:
     async def _stored(self, found: ImageData, principal: Principal) -> Upload:
         id_, now = str(UploadId.new()), self._clock.now()
         try:
-            path = await to_thread.run_sync(lambda: self._folder.write(id_, found.format, found.content, made_at=now))
+            stored = await self._images.write(id_, found.format, found.content, made_at=now)
+        except ImageStoreUnavailable as error:
+            raise StoreUnavailable(f"The image cannot be stored: {error}.") from error
         except OSError as error:
             raise SetupError(
                 f"The image cannot be stored in the data folder: {error.strerror or error}.",
@@ -108,7 +110,7 @@ class Keeper:
             id=id_,
             principal=principal,
             created_at=now,
-            file_name=path.name,
+            file_name=stored.file_name,
             mime_type=found.mime_type,
             width=found.width,
             height=found.height,

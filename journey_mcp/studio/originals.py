@@ -12,6 +12,7 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.text import cleaned
 from journey_mcp.media import formats, image_text
+from journey_mcp.media.image_store import ImageStore, ImageStoreUnavailable
 from journey_mcp.media.image_text import WholeTask
 from journey_mcp.net.address_policy import FetchError, TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
@@ -21,14 +22,6 @@ from journey_mcp.studio.image_sources import gone, image_of
 
 _FETCH_WITHIN_S = 20.0
 _MAX_SHOWN = 80
-
-
-class Copies(Protocol):
-    """Knows the files of images that are stored on this machine."""
-
-    def path_of(self, image_id: str) -> Path | None:
-        """Return the file of an image; `None` if there is none."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,14 +68,14 @@ class CopiesInProgress(Protocol):
 
 
 class Originals:
-    """Finds finished and kept images by id, and reads them: their files, else their links through the SSRF guard."""
+    """Finds finished and kept images by id, and reads them: their copies, else their links through the SSRF guard."""
 
     def __init__(
-        self, store: Store, clock: Clock, copies: Copies, in_progress: CopiesInProgress, safe_http: SafeHttpClient
+        self, store: Store, clock: Clock, images: ImageStore, in_progress: CopiesInProgress, safe_http: SafeHttpClient
     ) -> None:
         self._store = store
         self._clock = clock
-        self._copies = copies
+        self._images = images
         self._in_progress = in_progress
         self._safe_http = safe_http
 
@@ -111,19 +104,31 @@ class Originals:
         return list(found.values())
 
     async def load(self, original: Original) -> bytes | Path:
-        """Return the file of an image on this machine, else the image from its link.
+        """Return the file of an image on this machine, else the image from the object store or its link.
 
         Raises:
-            UnknownImage: there is no file, and no link or a dead one.
-            UnusableImage: it is too large; `ImageUnavailable` if it cannot be downloaded now.
+            UnknownImage: there is no copy, and no link or a dead one.
+            UnusableImage: it is too large; `ImageUnavailable` if it cannot be read or downloaded now.
         """
-        if path := self._copies.path_of(str(original.id)):
-            return path
+        if copy := await self._copy_of(original):
+            return copy
         if isinstance(original, KeptImage):
             raise _no_kept(original.id)
         # a preview of a new image would download it once more
         await self._in_progress.wait([original.task.id], _FETCH_WITHIN_S)
-        return self._copies.path_of(str(original.id)) or await self._download(original)
+        return await self._copy_of(original) or await self._download(original)
+
+    async def _copy_of(self, original: Original) -> bytes | Path | None:
+        id_ = str(original.id)
+        try:
+            stored = (await self._images.find([id_])).get(id_)
+            return (stored.path or await self._images.read(id_)) if stored else None
+        except ImageStoreUnavailable as error:
+            if isinstance(original, KeptImage):
+                raise ImageUnavailable(
+                    f"{id_} cannot be read: {error}.", next_step="Call again in a minute."
+                ) from error
+            return None  # its link may work
 
     async def _download(self, original: FinishedImage) -> bytes:
         image, task = original.image, original.task

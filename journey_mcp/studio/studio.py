@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.money import SpendSummary
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
@@ -145,7 +146,7 @@ class Studio:
             position_of=self.position,
         )
         found = await self._waiting.wait(request, {task.id: task})
-        if not task.status.is_final and not self._saves and self._copies.leaves_as_is(task.id):
+        if not task.status.is_final and not self._saves and self._copies.leaves_as_is(found[task.id]):
             return found[task.id]  # without a look for copies, which the call would wait for
         return (await self._shown(found, seconds))[task.id]
 
@@ -183,12 +184,17 @@ class Studio:
     async def wait_for_copies(self, tasks: Mapping[str, Task], seconds: float) -> dict[str, Task]:
         """Wait, at most so long, for the copies of images that finished here; return the tasks with their paths.
 
-        Where nothing is copied later, there is nothing to wait or to look for.
+        For tasks of which nothing more is copied, there is nothing to wait or to look for.
         """
-        if self._copies.is_idle:
-            return dict(tasks)
-        await self._copies.wait(tasks.keys(), seconds)
-        return await self._located(tasks)
+        expected = {id_: task for id_, task in tasks.items() if not self._copies.is_settled(task)}
+        if expected:
+            await self._copies.wait(expected.keys(), seconds)
+            expected = await self._located(expected)
+        return {**tasks, **expected}
+
+    async def read_copy(self, id_: ImageId, image: OutputImage) -> bytes | None:
+        """Return a finished image from its copy; `None` if there is none, or it cannot be read now."""
+        return await self._files.read(id_, image)
 
     async def cancel(self, task_ids: Sequence[str], principal: Principal) -> dict[str, tuple[Task, Notice]]:
         """Cancel the principal's tasks among these if that is possible; return each as it is then, and the outcome."""

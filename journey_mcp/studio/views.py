@@ -133,7 +133,7 @@ class Views:
             shrink = partial(self._thumbnails.smaller, size=size, max_bytes=share, caller=principal)
             return [content if len(content) <= share else await shrink(content) for content in contents]
         except NotAnImage as error:
-            self._thumbnails.forget(str(one.original.id) for one in shown)
+            await self._thumbnails.forget([str(one.original.id) for one in shown])
             raise ImageUnavailable(
                 f"A stored thumbnail is damaged: {error}.", next_step="Call again: the thumbnails are made again."
             ) from error

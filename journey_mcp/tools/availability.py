@@ -33,6 +33,10 @@ class Availability:
         """Return the path of an existing copy, or `None`."""
         return None if image.path in self.missing_paths else image.path
 
+    def has_copy(self, image: OutputImage) -> bool:
+        """Return whether a copy exists, on this machine or in an object store."""
+        return image.is_stored or self.stored_copy(image) is not None
+
 
 async def check_availability(tasks: Sequence[Task]) -> Availability:
     """Check the copies of these tasks' images, and once each sandbox that made some; takes a second at most."""

@@ -127,7 +127,7 @@ def _image(
     plain = {
         "id": str(ImageId(task_id, number)),
         "url": None if dead else image.url,
-        "link": dead and f"{dead}, {'copy kept' if path else _NO_COPY}",
+        "link": dead and f"{dead}, {'copy kept' if available.has_copy(image) else _NO_COPY}",
         "path": path if with_path else None,
         "saved_to": image.saved_to if with_path else None,
         "expires_at": None if image.expires_at is None else timestamp(image.expires_at),

@@ -118,15 +118,14 @@ async def test_a_failed_connection_is_an_error(tmp_path: Path) -> None:
 
 
 async def test_the_stored_copy_is_used_first(tmp_path: Path) -> None:
-    (tmp_path / "copy.png").write_bytes(PNG)
-    image = OutputImage(url="http://127.0.0.1:1/x", path=str(tmp_path / "copy.png"))
-    done = await export.save(image, tmp_path / "a.png", UNTRUSTED)
+    image = OutputImage(url="http://127.0.0.1:1/x")
+    done = await export.save(image, tmp_path / "a.png", UNTRUSTED, copy=PNG)
     assert done.path.read_bytes() == PNG
 
 
 async def test_without_a_copy_the_link_is_downloaded(tmp_path: Path) -> None:
     async with answering(lambda _: ok(PNG)) as origin:
-        image = OutputImage(url=f"{origin}/x", path=str(tmp_path / "gone.png"))
+        image = OutputImage(url=f"{origin}/x")
         done = await export.save(image, tmp_path / "a.png", UNTRUSTED.with_trusted(origin))
     assert done.path.read_bytes() == PNG
 
@@ -157,9 +156,8 @@ async def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
     [("png", "a.PNG", "a.jpg"), ("jpeg", "a.jpg", "a.png"), ("webp", "a.webp", "a.gif"), ("gif", "a.gif", "a.webp")],
 )
 async def test_a_suffix_of_another_format_is_noticed(tmp_path: Path, kind: str, good: str, bad: str) -> None:
-    (tmp_path / "copy").write_bytes(drawn(kind))
-    image = OutputImage(url="https://a.test/x", path=str(tmp_path / "copy"))
-    done = [await export.save(image, tmp_path / name, UNTRUSTED) for name in (good, bad, "no_suffix")]
+    image, copy = OutputImage(url="https://a.test/x"), drawn(kind)
+    done = [await export.save(image, tmp_path / name, UNTRUSTED, copy=copy) for name in (good, bad, "no_suffix")]
     assert {one.format for one in done} == {kind}
     assert [one.is_misnamed for one in done] == [False, True, False]
 

@@ -26,10 +26,10 @@ def stored_in(folder: Path) -> list[int]:
     return sorted(int(path.name[4:26]) for path in (folder / "pictures").glob("*"))
 
 
-def fill(folder: ImageFolder, numbers: range, size_bytes: int = 1000) -> None:
+async def fill(folder: ImageFolder, numbers: range, size_bytes: int = 1000) -> None:
     """Store images, the one with the lowest number made first."""
     for number in numbers:
-        folder.write(image_id(number), "png", bytes(size_bytes), made_at=float(number))
+        await folder.write(image_id(number), "png", bytes(size_bytes), made_at=float(number))
 
 
 def make_task(number: int, **more: object) -> Task:
@@ -50,13 +50,13 @@ async def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         folder = ImageFolder(tmp_path)
         retention = Retention(folder, store, ManualClock(), max_bytes=LIMIT)
-        fill(folder, range(12))
+        await fill(folder, range(12))
         await retention.enforce()
         assert len(stored_in(tmp_path)) == 12
         retention.note_written(1000)
         await retention.enforce()
         assert stored_in(tmp_path) == list(range(2, 12))
-        fill(folder, range(12, 15))
+        await fill(folder, range(12, 15))
         retention.note_written(3000)
         await retention.enforce()
         assert stored_in(tmp_path) == list(range(5, 15))
@@ -68,10 +68,10 @@ async def test_what_other_processes_write_is_counted_every_minute(tmp_path: Path
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         folder = ImageFolder(tmp_path)
         retention = Retention(folder, store, clock, max_bytes=LIMIT)
-        fill(folder, range(5))
+        await fill(folder, range(5))
         retention.note_written(1000)
         await retention.enforce()
-        fill(folder, range(5, 12))
+        await fill(folder, range(5, 12))
         retention.note_written(100)
         await retention.enforce()
         assert len(stored_in(tmp_path)) == 12
@@ -86,8 +86,8 @@ async def test_images_of_running_tasks_stay(tmp_path: Path) -> None:
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         folder = ImageFolder(tmp_path)
         upload = "up_" + "c" * 22
-        folder.write(upload, "png", bytes(1000), made_at=0.0)
-        fill(folder, range(5))
+        await folder.write(upload, "png", bytes(1000), made_at=0.0)
+        await fill(folder, range(5))
         for task in (
             make_task(0),
             make_task(10, tool="edit_image", image=image_id(1), mask=upload),
@@ -105,7 +105,7 @@ async def test_without_an_answer_of_the_database_nothing_is_deleted(tmp_path: Pa
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         folder = ImageFolder(tmp_path)
         retention = Retention(folder, store, ManualClock(), max_bytes=1)
-        fill(folder, range(2))
+        await fill(folder, range(2))
         rename(tmp_path, "tasks", "hidden")
         retention.note_written(1)
         await retention.enforce()
@@ -129,7 +129,7 @@ async def test_everything_of_a_deleted_task_goes(tmp_path: Path) -> None:
         folder = ImageFolder(tmp_path)
         retention = Retention(folder, store, ManualClock(), max_bytes=LIMIT)
         for number, made_at in ((1, 100.0), (2, 300.0)):
-            folder.write(image_id(number), "png", b"image", made_at=made_at)
+            await folder.write(image_id(number), "png", b"image", made_at=made_at)
             await store.copies.begin(image_id(number)[:-2], created_at=made_at, worker="me", until=1e12)
             await store.uploads.add(upload_of(f"up_{number:022}", made_at))
         await retention.forget_older(200.0)

@@ -15,6 +15,7 @@ from processes import image_workers
 
 from journey_mcp.core.views import VIEW_SIZES
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.thumbnails import MAX_BYTES, Load, Thumbnail, Thumbnails
 from journey_mcp.media.workers import WorkerResult, Workers
 
@@ -41,14 +42,14 @@ async def nothing() -> bytes:
 async def thumbnails(tmp_path: Path) -> AsyncIterator[Thumbnails]:
     """Yield a folder that does not exist yet."""
     async with aclosing(Workers()) as workers:
-        yield Thumbnails(tmp_path, workers)
+        yield Thumbnails(ImageFolder(tmp_path), workers)
 
 
 @pytest.mark.parametrize("size", VIEW_SIZES)
 async def test_a_thumbnail_is_made_once_and_kept_privately(tmp_path: Path, size: int) -> None:
     """With the size of its original, and the age of its image; nothing is read again."""
     async with aclosing(Workers()) as workers:
-        thumbnails = Thumbnails(tmp_path, workers)
+        thumbnails = Thumbnails(ImageFolder(tmp_path), workers)
         made = await thumbnails.get(ID, size, source(IMAGE), made_at=MADE_AT, caller="local")
     assert (made.width, made.height) == (1200, 800)
     assert opened(made.content).width == size
@@ -120,7 +121,7 @@ async def test_they_are_deleted_by_id(tmp_path: Path, thumbnails: Thumbnails) ->
     for image_id in (ID, other):
         for size in VIEW_SIZES:
             await thumbnails.get(image_id, size, source(IMAGE), made_at=MADE_AT, caller="local")
-    thumbnails.forget([ID, "unknown"])
+    await thumbnails.forget([ID, "unknown"])
     assert {path.name.partition("-")[0] for path in (tmp_path / "thumbnails").iterdir()} == {other}
     assert await thumbnails.get(other, 320, nothing, made_at=MADE_AT, caller="local")
 
@@ -157,7 +158,7 @@ async def test_the_answer_of_a_process_is_checked(tmp_path: Path, content: bytes
     """Hostile bytes may control it: only a JPEG within the size is accepted."""
     workers = TakenOver(WorkerResult(content=content, result=result, notices=()))
     with pytest.raises(NotAnImage):
-        await Thumbnails(tmp_path, workers).get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
+        await Thumbnails(ImageFolder(tmp_path), workers).get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     assert not (tmp_path / "thumbnails").exists()
 
 
