@@ -20,7 +20,7 @@ from journey_mcp.core.task_query import PAGE_SIZE, TaskQuery, parse_search, pars
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.task_list import read_newest, read_spent
-from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.configured_store import image_store_of
 from journey_mcp.providers.accounts import accounts_of, not_polled_reason
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.registry.selection import catalog_of
@@ -145,7 +145,7 @@ async def _read(settings: Settings, query: TaskQuery, now: float) -> _Listed:
     accounts = accounts_of(settings, load(settings.registry))
     async with open_store(settings.resolved_database_url()) as store:
         stored = await read_newest(store, query, principal=LOCAL)
-        stored = await ImageFiles(store, ImageFolder(settings.resolved_data_dir())).located(stored)
+        stored = await ImageFiles(store, image_store_of(settings, store.objects)).located(stored)
         spent = await read_spent(store, principal=LOCAL, now=now)
     found = [task.noticed(why, now) if (why := not_polled_reason(task, accounts)) else task for task in stored]
     return _Listed(found, await check_availability(found), spent)

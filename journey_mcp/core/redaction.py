@@ -19,7 +19,13 @@ _LONGEST = 100_000
 KEY_ENDINGS = ("_API_KEY", "_API_TOKEN")
 """How the variables of provider keys end."""
 _FLEET_SECRET = "JOURNEY_MCP_SECRET"  # noqa: S105  # the name of the variable
-_SECRET_ENDINGS = (*KEY_ENDINGS, "_WEBHOOK_SECRET", _FLEET_SECRET)
+_SECRET_ENDINGS = (
+    *KEY_ENDINGS,
+    "_WEBHOOK_SECRET",
+    _FLEET_SECRET,
+    # of object stores
+    *("_SECRET_ACCESS_KEY", "_SESSION_TOKEN", "_ACCOUNT_KEY", "_CLIENT_SECRET", "_SAS_TOKEN"),
+)
 _ADDRESS_ENDINGS = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_LISTEN_URL", "_PROXY")
 _REFERENCE = re.compile(
     r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}|\$(?:env:)?[A-Za-z_]\w{0,80}|%[A-Za-z_]\w{0,80}%"

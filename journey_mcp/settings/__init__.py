@@ -36,6 +36,7 @@ from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback, is_secure
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 from journey_mcp.settings.allowed_origins import AllowedOrigins
+from journey_mcp.settings.image_store import ImageStoreAddress
 from journey_mcp.settings.placeholders import check_written
 from journey_mcp.settings.trusted_hosts import TrustedHosts
 
@@ -269,6 +270,13 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_SECRET",
         description="A secret of at least 32 characters that all servers on one database share, so that each accepts "
         "what another one has sealed. During a rotation two, comma-separated: the first one seals.",
+    )
+    store: Annotated[ImageStoreAddress | None, _Parsed(ImageStoreAddress.parse)] = Field(
+        None,
+        title="JOURNEY_MCP_STORE",
+        description="Object store for images instead of the data folder: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or "
+        "`az://ACCOUNT/CONTAINER/PREFIX`, with `?endpoint=https://…` for a store that is compatible with S3. Needs "
+        "`journey-mcp[objects]`.",
     )
     keep_images: Annotated[Keep, InAnyCase] = Field(
         "all",
@@ -620,7 +628,8 @@ def _wrong(variable: str, value: str, fault: str, *, is_key: bool = False) -> Se
 
 def _shown(field: str, value: str) -> str:
     """Return a wrong value without the user info of a URL, which may contain a password."""
-    return without_userinfo(value) if field.endswith(("_url", "_hosts", "_origins", "_issuer")) else value
+    is_address = field.endswith(("_url", "_hosts", "_origins", "_issuer", "store"))
+    return without_userinfo(value) if is_address else value
 
 
 def _is_secret(field: str) -> bool:

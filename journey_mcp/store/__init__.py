@@ -18,6 +18,7 @@ from journey_mcp.store.database import Database, open_database
 from journey_mcp.store.deduplication import Deduplication
 from journey_mcp.store.leases import Leases
 from journey_mcp.store.migrations import STEPS
+from journey_mcp.store.objects import ObjectTable
 from journey_mcp.store.outbox import Outbox
 from journey_mcp.store.queue import QueueTable
 from journey_mcp.store.spend import Spend
@@ -48,6 +49,7 @@ class Store:
         self.call_counts = CallCounts(database)
         self.workers = WorkerTable(database)
         self.notifications = database.notifications
+        self.objects = ObjectTable(database)
         self._database = database
 
     async def ping(self) -> None:

@@ -325,6 +325,24 @@ def m017_call_counts(connection: sa.Connection) -> None:
     )
 
 
+def m018_objects(connection: sa.Connection) -> None:
+    """Add what is in an object store."""
+    connection.exec_driver_sql(
+        """
+        CREATE TABLE objects (
+            name TEXT NOT NULL PRIMARY KEY,
+            owner TEXT NOT NULL,
+            format TEXT NOT NULL,
+            bytes BIGINT NOT NULL,
+            digest TEXT NOT NULL,
+            created_at DOUBLE PRECISION NOT NULL
+        )
+        """
+    )
+    connection.exec_driver_sql("CREATE INDEX objects_by_owner ON objects (owner)")
+    connection.exec_driver_sql("CREATE INDEX objects_by_time ON objects (created_at, name, bytes)")
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_cooldowns,
@@ -343,6 +361,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m015_refinements,
     m016_text_and_workers,
     m017_call_counts,
+    m018_objects,
 )
 
 

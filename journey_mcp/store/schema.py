@@ -160,6 +160,22 @@ call_counts = sa.Table(
 )
 """How many calls of a principal each of the last minutes has had."""
 
+objects = sa.Table(
+    "objects",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    # the task or the upload, with which the object is deleted
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float(53), nullable=False),
+    sa.Index("objects_by_owner", "owner"),
+    # it has what a sum needs
+    sa.Index("objects_by_time", "created_at", "name", "bytes"),
+)
+"""The images and thumbnails in an object store."""
+
 identity = sa.Table("identity", metadata, sa.Column("id", sa.Text, primary_key=True))
 """One row, created with the database: no other database has the same id."""
 

@@ -37,7 +37,7 @@ from journey_mcp.engine.task_reader import TaskReader
 from journey_mcp.engine.waiting import Waiting
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
-from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.configured_store import image_store_of
 from journey_mcp.media.save_folder import SaveFolder
 from journey_mcp.media.thumbnails import Thumbnails
 from journey_mcp.media.workers import Workers
@@ -100,6 +100,11 @@ async def open_studio(
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
+        if settings.store is None and not settings.resolved_database_url().startswith("sqlite"):
+            _log.warning(
+                "JOURNEY_MCP_STORE is not set: images are stored on this machine, and other servers on the same "
+                "database do not see them"
+            )
         clock = clock or Clock()
         callback_urls = CallbackUrls(settings.public_url if listening else None)
         assembled = _assemble(settings, clock, store, clients, workers, callback_urls, principals)
@@ -164,7 +169,7 @@ def _assemble(
     reader = TaskReader(store, journal, clock, news, liveness, FinalTasks(clock, keep_s=keep_s))
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
-    stored = ImageFolder(settings.resolved_data_dir())
+    stored = image_store_of(settings, store.objects)
     retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
     blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)

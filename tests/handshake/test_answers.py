@@ -291,6 +291,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_KEEP_IMAGES": "off",
     "JOURNEY_MCP_KEEP_GB": "0.5",
     "JOURNEY_MCP_SAVE_DIR": "(a folder)",
+    "JOURNEY_MCP_STORE": "s3://bucket/journey",
     "JOURNEY_MCP_BUDGET": "8credits/day",
     "JOURNEY_MCP_UNKNOWN_COST": "1credits",
     "JOURNEY_MCP_CONFIRM_ABOVE": "1credits",

@@ -1,0 +1,90 @@
+"""Copies in an object store: results have them from any process, and a store that is away loses none."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+from object_stores import ObjectStoreServer
+from studio.test_inputs import data_uri, image_bytes
+from support import created, environment_of, make_request, running_studio
+
+from journey_mcp import sandbox
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.tasks import Task
+from journey_mcp.settings import Settings, read_settings
+from journey_mcp.studio import Studio
+from journey_mcp.studio.keep import KeepRequest
+
+BFL: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
+"""Its links expire after ten minutes."""
+
+
+def settings_with(upstream: sandbox.Running, folder: Path, address: str) -> Settings:
+    """Return settings with the object store."""
+    environment = environment_of(upstream, folder, "bfl", JOURNEY_MCP_STORE=address)
+    return read_settings({**environment, "JOURNEY_MCP_KEEP_IMAGES": "expiring"})
+
+
+async def made(studio: Studio) -> Task:
+    """Return a finished task."""
+    return await studio.wait_for_new(await created(studio, make_request(**BFL)), 60)
+
+
+async def test_every_process_has_the_copy(server: ObjectStoreServer, prefix: str, tmp_path: Path) -> None:
+    """It has no path; another process shows and edits it, and a kept image too."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_with(upstream, tmp_path, server.address(prefix))
+        async with running_studio(settings, Clock()) as studio:
+            task = await made(studio)
+            assert [(image.path, image.is_stored) for image in task.images] == [(None, True)]
+            kept = await studio.keep_image(KeepRequest(data=data_uri(image_bytes())), LOCAL)
+        assert set(server.keys(prefix)) == {f"images/{task.id}/1.jpg", f"images/{kept.id}/1.png"}
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("image:dead_image,times=always")])
+        async with running_studio(settings, Clock()) as studio:
+            shown = (await studio.fetch([task.id], LOCAL))[task.id]
+            assert shown.images[0].is_stored
+            view = await studio.views.look([task.id, kept.id], LOCAL, size=320, layout="each")
+            assert ([one.id for one in view.seen], view.unseen) == ([f"{task.id}.1", kept.id], ())
+            upstream.sandbox.faults.replace(())
+            for image in (f"{task.id}.1", kept.id):
+                edit = make_request(tool="edit_image", model="flux-kontext-pro", image=image)
+                edited = await studio.wait_for_new(await created(studio, edit), 60)
+                assert edited.status is Status.SUCCEEDED
+        assert f"images/{kept.id}/1-320.jpg" in server.keys(prefix)
+        assert not (tmp_path / "pictures").exists()
+
+
+async def test_a_store_that_is_away_when_a_task_ends_loses_nothing(
+    server: ObjectStoreServer, prefix: str, tmp_path: Path
+) -> None:
+    """The result has its link, and no notice; the copy is made later, while the link works."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_with(upstream, tmp_path, server.address(prefix))
+        async with running_studio(settings, Clock()) as studio:
+            with server.stopped():
+                task = await made(studio)
+                assert (task.status, task.images[0].has_copy, task.notices) == (Status.SUCCEEDED, False, ())
+                assert (await studio.fetch([task.id], LOCAL))[task.id].images[0].url == task.images[0].url
+            with anyio.fail_after(60):
+                while not (await studio.fetch([task.id], LOCAL))[task.id].images[0].has_copy:
+                    await anyio.sleep(0.5)
+        assert set(server.keys(prefix)) == {f"images/{task.id}/1.jpg"}
+
+
+async def test_a_full_store_evicts_the_oldest(server: ObjectStoreServer, prefix: str, tmp_path: Path) -> None:
+    """By the bytes that the database knows."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_with(upstream, tmp_path, server.address(prefix))
+        async with running_studio(settings, Clock()) as studio:
+            first = await made(studio)
+        size = sum(server.keys(prefix).values())
+        small = settings.model_copy(update={"keep_gb": 1.5 * size / 1024**3})
+        async with running_studio(small, Clock()) as studio:
+            second = await made(studio)
+            with anyio.fail_after(30):
+                while len(server.keys(prefix)) > 1:
+                    await anyio.sleep(0.1)
+            found = await studio.fetch([first.id, second.id], LOCAL)
+            assert [found[task.id].images[0].has_copy for task in (first, second)] == [False, True]
