@@ -145,7 +145,7 @@ async def _read(settings: Settings, query: TaskQuery, now: float) -> _Listed:
     accounts = accounts_of(settings, load(settings.registry))
     async with open_store(settings.resolved_database_url()) as store:
         stored = await read_newest(store, query, principal=LOCAL)
-        stored = await ImageFiles(store, image_store_of(settings, store.objects)).located(stored)
+        stored = await ImageFiles(store, image_store_of(settings, store.objects), Clock()).located(stored)
         spent = await read_spent(store, principal=LOCAL, now=now)
     found = [task.noticed(why, now) if (why := not_polled_reason(task, accounts)) else task for task in stored]
     return _Listed(found, await check_availability(found), spent)

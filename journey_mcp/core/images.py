@@ -103,6 +103,15 @@ class InputImage:
     """Of the bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class PublicLink:
+    """A link of this server to a stored image; everybody who has it can read the image until it expires."""
+
+    url: str
+    expires_at: float
+    """In seconds of the Unix epoch."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputImage:
     """One finished image, as far as it is known."""
@@ -117,6 +126,8 @@ class OutputImage:
     """The path of our copy. Stored for images whose links expire soon; for others it is found when a task is shown."""
     is_stored: bool = False
     """A copy is in an object store, where it has no path; never stored with the task."""
+    public_link: PublicLink | None = None
+    """A link to our copy, for clients over HTTP; never stored with the task."""
     saved_to: str | None = None
     """The path of the file for the person, in `JOURNEY_MCP_SAVE_DIR`; never stored with the task."""
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.copies import CopyRecord
 from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.tasks import Task
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.media.blobs import with_copy
 from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.store import Store
@@ -32,17 +34,30 @@ class ImageFiles:
     """Finds the copies and files of finished images.
 
     What was found is kept as long as the task is in memory, if `is_settled` of the task with its files: nothing more is
-    copied or saved of it.
+    copied or saved of it. With `links`, images whose links expire at their provider also have links of ours.
     """
 
     def __init__(
-        self, store: Store, images: ImageStore, *, is_settled: Callable[[Task], bool] = lambda _task: False
+        self,
+        store: Store,
+        images: ImageStore,
+        clock: Clock,
+        links: ImageLinks | None = None,
+        *,
+        is_settled: Callable[[Task], bool] = lambda _task: False,
     ) -> None:
         self._store = store
         self._images = images
+        self._clock = clock
+        self._links = links if links is not None and links.base_url is not None else None
         self._is_settled = is_settled
         self._found: OrderedDict[str, tuple[Task, Task]] = OrderedDict()
         """Tasks as they are in memory, and with their files."""
+
+    @property
+    def has_links(self) -> bool:
+        """Whether finished images get links of ours."""
+        return self._links is not None
 
     async def located(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks with all copies and files, and with notices of those that failed."""
@@ -81,7 +96,8 @@ class ImageFiles:
         copies = await self._copies([id_ for task in tasks for id_ in _image_ids(task)])
         if any(record.saved_to for records in known.values() for record in records.values()):
             known = await to_thread.run_sync(_without_moved, known)
-        return [_located(task, known.get(task.id, {}), copies) for task in tasks]
+        now = self._clock.now()
+        return [_located(task, known.get(task.id, {}), copies, self._links, now) for task in tasks]
 
     async def _known(self, task_ids: Sequence[str]) -> Mapping[str, Mapping[int, CopyRecord]]:
         try:
@@ -102,11 +118,22 @@ def _image_ids(task: Task) -> list[str]:
     return [str(ImageId(task.id, number)) for number in range(1, len(task.images) + 1)]
 
 
-def _located(task: Task, records: Mapping[int, CopyRecord], copies: Mapping[str, StoredImage]) -> Task:
+def _located(
+    task: Task,
+    records: Mapping[int, CopyRecord],
+    copies: Mapping[str, StoredImage],
+    links: ImageLinks | None,
+    now: float,
+) -> Task:
     images = [
         _with_files(image, records.get(number, _NOTHING), copies.get(id_))
         for number, (id_, image) in enumerate(zip(_image_ids(task), task.images, strict=True), start=1)
     ]
+    if links is not None:
+        images = [
+            _with_link(image, task, stored, links, now) if (stored := copies.get(id_)) else image
+            for id_, image in zip(_image_ids(task), images, strict=True)
+        ]
     notices = [notice for number, record in sorted(records.items()) for notice in _notices(task, number, record)]
     return replace(task, images=tuple(images), notices=tuple(dict.fromkeys((*task.notices, *notices))))
 
@@ -120,6 +147,13 @@ def _with_files(image: OutputImage, record: CopyRecord, stored: StoredImage | No
         height=image.height or record.height,
     )
     return with_copy(located, stored) if stored else located
+
+
+def _with_link(image: OutputImage, task: Task, stored: StoredImage, links: ImageLinks, now: float) -> OutputImage:
+    """Return the image with a link of ours if the one of its provider will die, or that of a sandbox."""
+    if image.expires_at is None and task.provider != SANDBOX:
+        return image
+    return replace(image, public_link=links.for_a_day(stored.file_name, now=now))
 
 
 def _without_moved(known: Mapping[str, Mapping[int, CopyRecord]]) -> Mapping[str, Mapping[int, CopyRecord]]:

@@ -13,6 +13,8 @@ FORMATS = ("png", "jpeg", "webp", "gif")
 READABLE = tuple(NAMES)
 """The formats of inputs: the others are converted to one of `FORMATS`."""
 
+_SHOWN = frozenset({*FORMATS, "avif"})
+
 MAX_BYTES = 64 * 1024 * 1024
 
 _MAGIC = {
@@ -122,6 +124,12 @@ def format_of(content: bytes) -> str:
     if kind not in FORMATS:
         raise _unsupported(FORMATS, content, kind)
     return kind
+
+
+def shown_format_of(content: bytes) -> str | None:
+    """Return the format by the first bytes if browsers show it as an image and run nothing of it; else `None`."""
+    kind = _kind(content)
+    return kind if kind in _SHOWN else None
 
 
 def readable_format_of(content: bytes) -> str:

@@ -411,6 +411,8 @@ class Settings(BaseModel):
 
     others: Mapping[str, SecretStr] = Field({}, exclude=True)
     """Keys and base URLs of providers in the user's registry file, by variable."""
+    is_over_http: bool = Field(default=False, exclude=True)
+    """Clients reach this process over HTTP; set by `over_http`."""
     secret_values: tuple[SecretStr, ...] = Field((), exclude=True)
     """All secrets of the environment, for redaction."""
 
@@ -539,13 +541,18 @@ class Settings(BaseModel):
         """The URL that clients over HTTP are given; `None` if `server_url` is not set."""
         return self.server_url and f"{self.server_url}/mcp"
 
+    @property
+    def link_base_url(self) -> str | None:
+        """The address at which this process serves stored images to everybody who has a link; `None` if it does not."""
+        return self.server_url if self.is_over_http else None
+
     def over_http(self) -> "Settings":
         """Return the settings of a server over HTTP.
 
         It copies only images whose links expire soon, and saves none: its clients do not see this machine's folders.
         """
         keep_images = "expiring" if self.keep_images == "all" else self.keep_images
-        return self.model_copy(update={"keep_images": keep_images, "save_dir": None})
+        return self.model_copy(update={"keep_images": keep_images, "save_dir": None, "is_over_http": True})
 
     @property
     def spending_limits(self) -> tuple[Limit, ...]:

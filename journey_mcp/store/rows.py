@@ -53,7 +53,7 @@ CHANGING = (
     *("micro_credits", "micro_usd", "cost_unit", "cost_source", "duplicate_policy"),
 )
 """The columns that a change of a task sets."""
-_IMAGE = [field.name for field in fields(OutputImage) if field.name not in {"saved_to", "is_stored"}]
+_IMAGE = [field.name for field in fields(OutputImage) if field.name not in {"saved_to", "is_stored", "public_link"}]
 _FAILURE = [field.name for field in fields(Failure)]
 MICRO = 1_000_000
 """Money is stored in whole millionths, so that a database adds it without rounding."""

@@ -1,6 +1,7 @@
 """Opening a studio: everything that runs behind the tools, put together and shut down again."""
 
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.redaction import redactor_of
@@ -53,6 +55,7 @@ from journey_mcp.studio.keep import Keeper
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.originals import Originals
 from journey_mcp.studio.previews import Previews
+from journey_mcp.studio.public_images import PublicImages
 from journey_mcp.studio.refine import Refiner
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
@@ -170,6 +173,7 @@ def _assemble(
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
     stored = image_store_of(settings, store.objects)
+    links = ImageLinks(_link_keys(), settings.link_base_url)
     retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
     blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
@@ -194,7 +198,7 @@ def _assemble(
         failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
-    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored)
+    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, links)
     keeper = Keeper(store, stored, retention, clock, workers, images, safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
@@ -230,12 +234,18 @@ def _assemble(
         queues=queues,
         outcomes=outcomes,
         copies=copies,
-        files=ImageFiles(store, stored, is_settled=copies.is_settled),
+        files=ImageFiles(store, stored, clock, links, is_settled=copies.is_settled),
         lifecycle=lifecycle,
         views=views,
         previews=previews,
+        public_images=PublicImages(stored, links, clock),
     )
     return _Assembled(studio, lifecycle, inbound_webhooks, journal.worker_id)
+
+
+def _link_keys() -> Sequence[bytes]:
+    """Return a key that ends with this process: its links are for this process, until it ends."""
+    return (secrets.token_bytes(32),)
 
 
 def _copies(

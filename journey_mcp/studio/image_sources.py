@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
+from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.images import ImageId, OutputImage, UploadId
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
@@ -77,6 +78,7 @@ class ImageFinder:
         data_dir: Path,
         safe_http: SafeHttpClient,
         stored: ImageStore,
+        links: ImageLinks,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -84,6 +86,7 @@ class ImageFinder:
         self._data_dir = Path(os.path.realpath(data_dir))
         self._safe_http = safe_http
         self._stored = stored
+        self._links = links
 
     async def find(
         self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
@@ -99,7 +102,7 @@ class ImageFinder:
         given = [("image", request.image)] if request.image is not None else []
         given += [("reference_images", text) for text in request.reference_images]
         given += [("mask", request.mask)] if request.mask is not None else []
-        meanings = {text: await _meaning(text) for _, text in given}
+        meanings = {text: await self._meaning(text) for _, text in given}
         earlier = await self._earlier_images(list(filter(None, map(_url_of, meanings.values()))), principal)
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
         ids = whole.union(id_.task_id for id_ in (*earlier.values(), *filter(None, map(_id_of, meanings.values()))))
@@ -123,11 +126,17 @@ class ImageFinder:
 
         It may be named by its id, by its URL, or by the path of its copy. Whether it exists is not checked.
         """
-        meaning = await _meaning(text)
+        meaning = await self._meaning(text)
         if isinstance(meaning, WholeTask):
             return meaning
         url = _url_of(meaning)
         return _id_of(meaning) or ((await self._earlier_images([url], principal)).get(url) if url else None)
+
+    async def _meaning(self, text: str) -> Given:
+        """Return what a text refers to; a link of ours refers to its image, also when it has expired."""
+        meaning = await _meaning(text)
+        url = _url_of(meaning)
+        return (self._links.image_of(url) if url else None) or meaning
 
     async def _source(self, argument: str, text: str, call: _Call) -> Source:
         meaning = call.meanings[text]

@@ -36,6 +36,7 @@ from journey_mcp.studio.image_sources import Roots
 from journey_mcp.studio.keep import Keeper, KeepRequest
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.previews import Previews
+from journey_mcp.studio.public_images import PublicImages
 from journey_mcp.studio.views import Views
 from journey_mcp.tools.defaults import Defaults
 
@@ -74,6 +75,7 @@ class Studio:
         lifecycle: Lifecycle,
         views: Views,
         previews: Previews,
+        public_images: PublicImages,
     ) -> None:
         self.settings = settings
         self.catalog = clients.catalog
@@ -85,6 +87,8 @@ class Studio:
         """Limits the calls of principals."""
         self.previews = previews
         """Shows tasks that have just finished."""
+        self.public_images = public_images
+        """Opens stored images by their links."""
         self._clock = clock
         self._store = store
         self._journal = journal
@@ -146,7 +150,8 @@ class Studio:
             position_of=self.position,
         )
         found = await self._waiting.wait(request, {task.id: task})
-        if not task.status.is_final and not self._saves and self._copies.leaves_as_is(found[task.id]):
+        is_simple = not self._saves and not self._files.has_links
+        if is_simple and not task.status.is_final and self._copies.leaves_as_is(found[task.id]):
             return found[task.id]  # without a look for copies, which the call would wait for
         return (await self._shown(found, seconds))[task.id]
 

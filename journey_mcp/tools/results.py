@@ -37,7 +37,8 @@ def task_object(
 ) -> dict[str, Any]:
     """Return a task in the result shape, without unknown fields; `with_paths` is for callers on this machine.
 
-    An image with a dead link has no `url`; its `link` says why, and whether there is a copy.
+    `url` is a link of ours, if the image has one. An image with a dead link has no `url`; its `link` says why, and
+    whether there is a copy.
     """
     running = not task.status.is_final
     images = [
@@ -123,14 +124,17 @@ def _cost(cost: Cost) -> dict[str, Any]:
 def _image(
     task_id: str, number: int, image: OutputImage, *, now: float, with_path: bool, available: Availability
 ) -> dict[str, Any]:
-    dead, path = available.dead_reason(image, now=now), available.stored_copy(image)
+    ours = image.public_link
+    dead = None if ours else available.dead_reason(image, now=now)
+    path = available.stored_copy(image)
+    expires_at = ours.expires_at if ours else image.expires_at
     plain = {
         "id": str(ImageId(task_id, number)),
-        "url": None if dead else image.url,
+        "url": None if dead else ours.url if ours else image.url,
         "link": dead and f"{dead}, {'copy kept' if available.has_copy(image) else _NO_COPY}",
         "path": path if with_path else None,
         "saved_to": image.saved_to if with_path else None,
-        "expires_at": None if image.expires_at is None else timestamp(image.expires_at),
+        "expires_at": None if expires_at is None else timestamp(expires_at),
         "mime_type": image.known_mime_type,
         "width": image.width,
         "height": image.height,

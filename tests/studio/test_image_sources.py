@@ -24,6 +24,7 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
@@ -392,7 +393,7 @@ async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: b
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
             stored = ImageFolder(tmp_path)
-            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored)
+            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored, ImageLinks((), None))
             found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             assert found.sources[0].copy
             Path(first.images[0].path or "").unlink()

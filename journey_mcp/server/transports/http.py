@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -27,6 +28,7 @@ from journey_mcp.server.transports.bounded_server import BoundedServer, Connecti
 from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S, CallBodies
 from journey_mcp.server.transports.call_limit import CallLimit
 from journey_mcp.server.transports.flood_wall import FloodWall
+from journey_mcp.server.transports.images import image_route
 from journey_mcp.server.transports.probes import OpenRoutes, probes
 from journey_mcp.server.transports.rate_limit import RateLimit
 from journey_mcp.server.transports.request_bodies import RequestBodies
@@ -34,6 +36,9 @@ from journey_mcp.server.transports.request_filter import RequestFilter
 from journey_mcp.server.transports.sessions import SessionManager
 from journey_mcp.settings import Settings
 from journey_mcp.settings.allowed_origins import AllowedOrigins
+
+if TYPE_CHECKING:
+    from journey_mcp.studio.public_images import PublicImages
 
 _GRACEFUL_SHUTDOWN_S = 2
 """How long calls and open streams may take to end once calls no longer wait for their tasks."""
@@ -98,7 +103,7 @@ def make_app(
     sessions = SessionManager(make_server(lifespan, is_eager=True))
     readiness = Readiness(lifespan, needs_provider=access is not None)
     middleware = [
-        Middleware(OpenRoutes, routes=[*probes(readiness), _metrics(lifespan, access), *open_routes]),
+        Middleware(OpenRoutes, routes=_open_routes(lifespan, access, readiness, open_routes)),
         Middleware(RequestFilter, hosts=settings.hosts_over_http, origins=settings.allowed_origins),
         # after authentication: strangers cannot fill the memory with bodies
         Middleware(CallBodies, bodies=bodies or call_bodies.limits()),
@@ -121,6 +126,13 @@ def make_app(
     )
 
 
+def _open_routes(
+    lifespan: Lifespan, access: Access | None, readiness: Readiness, more: Sequence[Route]
+) -> Sequence[Route]:
+    """Return the routes that need no known host; the metrics check the caller themselves, and images their link."""
+    return [*probes(readiness), _metrics(lifespan, access), image_route(lambda: _images(lifespan)), *more]
+
+
 def _metrics(lifespan: Lifespan, access: Access | None) -> Route:
     """Return the route of the metrics.
 
@@ -132,6 +144,11 @@ def _metrics(lifespan: Lifespan, access: Access | None) -> Route:
     settings = lifespan.settings
     local = RequestFilter(Unauthenticated(endpoint), settings.hosts_over_http, settings.allowed_origins)
     return Route("/metrics", local, methods=["GET"])
+
+
+def _images(lifespan: Lifespan) -> "PublicImages | None":
+    studio = lifespan.opened_studio
+    return studio.public_images if studio else None
 
 
 def _cors(origins: AllowedOrigins) -> Middleware:

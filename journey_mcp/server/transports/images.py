@@ -1,0 +1,117 @@
+"""`GET /images/<file name>?e=…&s=…`: stored images behind signed links, as images and never as something that runs."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.core.image_links import PATH
+
+if TYPE_CHECKING:
+    from journey_mcp.studio.public_images import PublicImage, PublicImages
+
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
+_SAFE = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; sandbox",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "cross-origin",
+}
+_RETRY_AFTER_S = 5
+
+OpenImages = Callable[[], "PublicImages | None"]
+"""Returns the images; `None` as long as the server is starting."""
+
+
+def image_route(images: OpenImages) -> Route:
+    """Return the route. It needs no authentication: the link is the right to read the image."""
+
+    async def serve(request: Request) -> Response:
+        opened = images()
+        if opened is None:
+            return _later()
+        try:
+            return await _serve(request, opened)
+        except (OSError, StoreUnavailable):
+            return _later()
+
+    return Route(f"{PATH}/{{file_name:path}}", serve, methods=["GET"])
+
+
+async def _serve(request: Request, images: "PublicImages") -> Response:
+    file_name = request.path_params["file_name"]
+    query = request.query_params
+    found = await images.open(file_name, query.get("e", ""), query.get("s", ""))
+    if found is None:
+        # the same for a wrong, an expired and an unknown one
+        return Response(
+            "There is no such image, or its link has expired.\n", 404, headers=_SAFE, media_type="text/plain"
+        )
+    if isinstance(found, str):
+        return RedirectResponse(found, 302, headers={**_SAFE, "cache-control": "no-store"})
+    headers = {
+        **_SAFE,
+        "etag": f'"{found.digest}"',
+        "cache-control": f"private, max-age={found.seconds_left}, immutable",
+        "accept-ranges": "bytes",
+    }
+    if _is_known(request.headers.get("if-none-match", ""), headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    headers |= {"content-type": found.mime_type, "content-disposition": f'inline; filename="{file_name}"'}
+    return await _content(request, images, found, headers)
+
+
+async def _content(request: Request, images: "PublicImages", found: "PublicImage", headers: dict[str, str]) -> Response:
+    size = found.size_bytes
+    part = _part(request, size, headers["etag"])
+    if part is None:
+        return Response(status_code=416, headers={**_SAFE, "content-range": f"bytes */{size}"})
+    start, end = part
+    status = 200
+    if end - start < size:
+        status = 206
+        headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    headers["content-length"] = str(end - start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    stream = images.stream(found, start, end)
+    # an error before the first byte can still be answered
+    first = await anext(aiter(stream), b"")
+    return StreamingResponse(_from(first, stream), status, headers)
+
+
+async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for part in rest:
+        yield part
+
+
+def _part(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """Return which bytes are asked for, from the first to before the last; `None` if there are none of them.
+
+    Several ranges, another unit and a range of another version mean the whole image.
+    """
+    match = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if not match or not (match[1] or match[2]) or request.headers.get("if-range", etag) != etag:
+        return 0, size
+    if not match[1]:
+        start, end = max(size - int(match[2]), 0), size
+    else:
+        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else size, size)
+        if match[2] and int(match[2]) < start:
+            return 0, size
+    return (start, end) if start < end else None
+
+
+def _is_known(given: str, etag: str) -> bool:
+    """Return whether a client has this version already."""
+    return etag in {one.strip().removeprefix("W/") for one in given.split(",")} or given.strip() == "*"
+
+
+def _later() -> Response:
+    headers = {**_SAFE, "retry-after": str(_RETRY_AFTER_S)}
+    return Response("Images cannot be read now.\n", 503, headers=headers, media_type="text/plain")

@@ -1,0 +1,240 @@
+"""Stored images over HTTP: behind signed links, as images and nothing else."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from manual_clock import ManualClock
+from mcp import Client
+from starlette.applications import Starlette
+from support import environment_of, running_studio, serving
+
+from journey_mcp import sandbox
+from journey_mcp.core.image_links import ImageLinks
+from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.transports.http import make_app
+from journey_mcp.server.transports.images import image_route
+from journey_mcp.settings import read_settings
+from journey_mcp.studio.public_images import PublicImages
+
+BASE = "https://mcp.example.test"
+KEY = b"k" * 32
+IMAGE_ID = f"tsk_{'a' * 22}.1"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + b"\0" * 40
+GIF = b"GIF89a" + bytes(range(256)) * 5000
+
+
+@dataclass(frozen=True)
+class Served:
+    """A folder of images behind the route."""
+
+    http: httpx2.AsyncClient
+    folder: ImageFolder
+    links: ImageLinks
+    clock: ManualClock
+
+    async def stored(self, content: bytes, kind: str = "gif") -> str:
+        """Store an image and return its link."""
+        found = await self.folder.write(IMAGE_ID, kind, content, made_at=1.0)
+        link = self.links.for_an_hour(found.file_name, now=self.clock.now())
+        assert link is not None
+        return link.url.removeprefix(BASE)
+
+
+@asynccontextmanager
+async def reading(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+    """Serve an application; yield a client of it."""
+    async with serving(app) as origin, httpx2.AsyncClient(base_url=origin, trust_env=False) as http:
+        yield http
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """Serve a folder of images."""
+    folder, links, clock = ImageFolder(tmp_path), ImageLinks([KEY], BASE), ManualClock()
+    images = PublicImages(folder, links, clock)
+    async with reading(Starlette(routes=[image_route(lambda: images)])) as http:
+        yield Served(http, folder, links, clock)
+
+
+async def test_an_image_is_sent_as_what_it_is_and_runs_nothing(served: Served) -> None:
+    """With headers that keep a browser from guessing, running, embedding credentials or forwarding the address."""
+    link = await served.stored(GIF)
+    answer = await served.http.get(link)
+    assert (answer.status_code, answer.content) == (200, GIF)
+    headers = dict(answer.headers)
+    headers.pop("date", None)
+    headers.pop("server", None)
+    assert headers == {
+        "content-type": "image/gif",
+        "content-length": str(len(GIF)),
+        "content-disposition": f'inline; filename="{IMAGE_ID}.gif"',
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "cross-origin",
+        "cache-control": "private, max-age=3599, immutable",
+        "etag": f'"{hashlib.sha256(GIF).hexdigest()}"',
+        "accept-ranges": "bytes",
+    }
+    head = await served.http.head(link)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(GIF)))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"\x89PNG\r\n\x1a\n....", "png"), (AVIF, "avif"), (b"\xff\xd8\xff...", "jpeg")]
+)
+async def test_the_type_is_that_of_the_bytes(served: Served, content: bytes, kind: str) -> None:
+    """Whatever the name of the file says."""
+    answer = await served.http.get(await served.stored(content))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{kind}")
+
+
+@pytest.mark.parametrize(
+    "content", [SVG, b"<!doctype html><script>alert(1)</script>", b"", b"MZ\x90\0", b"BM\0\0\0\0\0\0\0\0"]
+)
+async def test_what_is_no_image_for_browsers_is_not_sent(served: Served, content: bytes) -> None:
+    """As if there were none, though the link is ours."""
+    answer = await served.http.get(await served.stored(content))
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert not content or content not in answer.content
+
+
+async def test_wrong_expired_and_unknown_links_are_answered_alike(served: Served) -> None:
+    """Nothing tells which images exist."""
+    link = await served.stored(GIF)
+    unknown = served.links.for_an_hour(f"tsk_{'b' * 22}.1.gif", now=served.clock.now())
+    other_ending = served.links.for_an_hour(f"{IMAGE_ID}.png", now=served.clock.now())
+    assert unknown
+    assert other_ending
+    answers = [
+        await served.http.get(url)
+        for url in (
+            unknown.url.removeprefix(BASE),
+            other_ending.url.removeprefix(BASE),
+            link[:-1] + ("0" if link[-1] != "0" else "1"),
+            link.partition("?")[0],
+            "/images/..%2f..%2ftasks.db",
+            "/images/%2e%2e",
+        )
+    ]
+    served.clock.advance(3601)
+    answers.append(await served.http.get(link))
+    assert {answer.status_code for answer in answers} == {404}
+    shown = {(answer.content, str(sorted({**answer.headers, "date": ""}.items()))) for answer in answers}
+    assert len(shown) == 1
+
+
+async def test_a_deleted_image_is_gone(served: Served) -> None:
+    """Though its link has not expired."""
+    link = await served.stored(GIF)
+    await served.folder.delete([IMAGE_ID.partition(".")[0]])
+    assert (await served.http.get(link)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-9", 206, slice(0, 10)),
+        ("bytes=300000-600000", 206, slice(300_000, 600_001)),
+        ("bytes=1280000-", 206, slice(1_280_000, None)),
+        ("bytes=-6", 206, slice(-6, None)),
+        ("bytes=0-99999999", 200, slice(None)),
+        ("bytes=-99999999", 200, slice(None)),
+        ("bytes=5-3", 200, slice(None)),
+        ("bytes=0-1,4-5", 200, slice(None)),
+        ("bytes=-", 200, slice(None)),
+        ("lines=0-1", 200, slice(None)),
+    ],
+)
+async def test_a_part_of_an_image(served: Served, asked: str, status: int, part: slice) -> None:
+    """One range; anything else means the whole image."""
+    answer = await served.http.get(await served.stored(GIF), headers={"range": asked})
+    assert (answer.status_code, answer.content) == (status, GIF[part])
+    if status == 206:
+        start = part.indices(len(GIF))[0]
+        assert answer.headers["content-range"] == f"bytes {start}-{start + len(answer.content) - 1}/{len(GIF)}"
+
+
+async def test_a_part_that_does_not_exist(served: Served) -> None:
+    """The answer says how large the image is; a range of another version is none."""
+    link = await served.stored(GIF)
+    for asked in (f"bytes={len(GIF)}-", "bytes=-0"):
+        answer = await served.http.get(link, headers={"range": asked})
+        assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{len(GIF)}")
+    other = await served.http.get(link, headers={"range": "bytes=0-1", "if-range": '"other"'})
+    assert (other.status_code, len(other.content)) == (200, len(GIF))
+
+
+async def test_a_client_that_has_the_image_gets_no_bytes(served: Served) -> None:
+    """By its tag, weak or in a list, or any."""
+    link = await served.stored(GIF)
+    tag = (await served.http.head(link)).headers["etag"]
+    for known in (tag, f'"x", W/{tag}', "*"):
+        answer = await served.http.get(link, headers={"if-none-match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    assert (await served.http.get(link, headers={"if-none-match": '"x"'})).status_code == 200
+
+
+async def test_nothing_but_get_and_head(served: Served) -> None:
+    """Links only read."""
+    link = await served.stored(GIF)
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert (await served.http.request(method, link)).status_code == 405
+
+
+async def test_before_the_server_is_ready_clients_are_told_to_try_again() -> None:
+    """The link may be of another replica."""
+    async with reading(Starlette(routes=[image_route(lambda: None)])) as http:
+        answer = await http.get("/images/x.png")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+# --- in results
+
+BFL: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite", "wait_s": 60}
+"""Its links expire after ten minutes."""
+
+
+@asynccontextmanager
+async def serving_mcp(
+    folder: Path, *services: str, **more: str
+) -> AsyncIterator[tuple[Client, httpx2.AsyncClient, sandbox.Running]]:
+    """Serve MCP with an address; yield a client of it, one for links, and the sandbox."""
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        settings = read_settings(environment_of(upstream, folder, *services, JOURNEY_MCP_SERVER_URL=BASE, **more))
+        app = make_app(Lifespan(settings, running_studio, is_local=False))
+        async with app.router.lifespan_context(app), reading(app) as http, Client(f"{http.base_url}/mcp") as client:
+            yield client, http, upstream
+
+
+async def test_results_carry_a_link_of_ours_where_the_providers_link_dies(tmp_path: Path) -> None:
+    """It is read without a key, from any host; a model may give it back as an image; the provider gets its own."""
+    async with serving_mcp(tmp_path, "bfl") as (client, http, upstream):
+        made = (await client.call_tool("imagine", BFL)).structured_content or {}
+        (image,) = made["images"]
+        assert image["url"].startswith(f"{BASE}/images/{image['id']}.jpg?e=")
+        assert "path" not in image
+        answer = await http.get(image["url"].removeprefix(BASE), headers={"host": "cdn.example.test"})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        again = (await client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})).structured_content or {}
+        assert again["tasks"][0]["images"][0]["url"] == image["url"]
+        edit = {"prompt": "blue", "model": "flux-kontext-pro", "image": image["url"], "wait_s": 60}
+        edited = (await client.call_tool("edit_image", edit)).structured_content or {}
+        assert edited["status"] == "succeeded", edited
+        assert BASE not in str(upstream.sandbox.request_log.submissions[-1].request)
+
+
+async def test_links_that_last_stay_those_of_the_provider(tmp_path: Path) -> None:
+    """Nothing is copied for them over HTTP."""
+    async with serving_mcp(tmp_path, "journeyapi") as (client, _, upstream):
+        made = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})).structured_content or {}
+        assert {urlsplit(image["url"]).netloc for image in made["images"]} == {urlsplit(upstream.origin).netloc}

@@ -1,0 +1,55 @@
+"""Links to images in an object store: streamed by us, or redirected to the store."""
+
+from pathlib import Path
+
+import httpx2
+import pytest
+from object_stores import ObjectStoreServer
+from starlette.applications import Starlette
+from support import serving
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.image_links import ImageLinks
+from journey_mcp.media.object_store import open_object_store
+from journey_mcp.server.transports.images import image_route
+from journey_mcp.settings.image_store import ImageStoreAddress
+from journey_mcp.store import open_store
+from journey_mcp.studio.public_images import PublicImages
+
+IMAGE_ID = f"tsk_{'a' * 22}.1"
+GIF = b"GIF89a" + bytes(range(256)) * 10_000
+BASE = "https://mcp.example.test"
+
+
+@pytest.mark.parametrize("serves", ["ours", "store"])
+async def test_an_image_is_read_through_its_link(
+    server: ObjectStoreServer, prefix: str, tmp_path: Path, serves: str
+) -> None:
+    """Whole or in part, with the type and the disposition of an image."""
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as database:
+        address = ImageStoreAddress.parse(server.address(prefix, links=serves))
+        store, links, clock = open_object_store(address, database.objects), ImageLinks([b"k"], BASE), Clock()
+        images = PublicImages(store, links, clock)
+        stored = await store.write(IMAGE_ID, "gif", GIF, made_at=1.0)
+        link = links.for_an_hour(stored.file_name, now=clock.now())
+        assert link
+        path = link.url.removeprefix(BASE)
+        app = Starlette(routes=[image_route(lambda: images)])
+        async with serving(app) as origin, httpx2.AsyncClient(base_url=origin, trust_env=False, timeout=60) as http:
+            first = await http.get(path)
+            answer = await http.get(path, follow_redirects=True)
+            assert (first.status_code, first.content) == ((200, GIF) if serves == "ours" else (302, b""))
+            assert (first.headers["referrer-policy"], answer.content) == ("no-referrer", GIF)
+            assert answer.headers["content-type"] == "image/gif"
+            assert answer.headers["content-disposition"] == f'inline; filename="{IMAGE_ID}.gif"'
+            if serves == "store":
+                assert first.headers["location"].startswith(server.origin)
+                assert (await http.get(path.replace("&s=", "&s=0"))).status_code == 404
+                return
+            part = await http.get(path, headers={"range": "bytes=1500000-2500000"})
+            assert (part.status_code, part.content) == (206, GIF[1_500_000:2_500_001])
+            with server.stopped():
+                away = await http.get(path)
+            assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+            server.remove(f"{prefix}/images/{IMAGE_ID.partition('.')[0]}/1.gif")
+            assert (await http.get(path)).status_code == 404
