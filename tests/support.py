@@ -261,14 +261,14 @@ def check_generated(path: Path, name: str, content: str) -> None:
 
 
 @asynccontextmanager
-async def serving(app: Starlette, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def serving(app: Starlette, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[str]:
     """Serve a web application on this machine; yield its address."""
     config, state = uvicorn.Config(app, log_config=None, lifespan="off"), ServerState()
     config.load()
     http: Any = config.http_protocol_class
     # not uvicorn's own server, which polls ten times a second whether it must end
     server = await asyncio.get_running_loop().create_server(
-        lambda: http(config, state, app_state={}), "127.0.0.1", 0, ssl=tls
+        lambda: http(config, state, app_state={}), "127.0.0.1", port, ssl=tls
     )
     try:
         yield "{}://{}:{}".format("https" if tls else "http", *server.sockets[0].getsockname())

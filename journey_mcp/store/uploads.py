@@ -40,12 +40,17 @@ class UploadTable:
         rows = await self._database.reader.rows(_GET, {"ids": list(ids), "of_principal": principal})
         return {row["id"]: Upload(**row) for row in rows}
 
+    async def delete(self, ids: Sequence[str]) -> None:
+        """Delete these uploads."""
+        await self._database.writer.count(_DELETE, {"ids": list(ids)})
+
     async def delete_older(self, *, than: float) -> None:
         """Delete the uploads made before then."""
         await self._database.writer.count(sa.delete(uploads).where(uploads.c.created_at < than))
 
 
 _ADD = sa.insert(uploads)
+_DELETE = sa.delete(uploads).where(uploads.c.id.in_(sa.bindparam("ids", expanding=True)))
 _GET = sa.select(uploads).where(
     uploads.c.id.in_(sa.bindparam("ids", expanding=True)), uploads.c.principal == sa.bindparam("of_principal")
 )

@@ -50,6 +50,7 @@ from journey_mcp.settings import Settings
 from journey_mcp.store import Store, open_store
 from journey_mcp.studio.attempts import Planner
 from journey_mcp.studio.create import Creator
+from journey_mcp.studio.hosting import Hosting
 from journey_mcp.studio.image_sources import ImageFinder
 from journey_mcp.studio.keep import Keeper
 from journey_mcp.studio.lifecycle import Lifecycle
@@ -59,6 +60,7 @@ from journey_mcp.studio.public_images import PublicImages
 from journey_mcp.studio.refine import Refiner
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
+from journey_mcp.studio.uploads import Uploads
 from journey_mcp.studio.views import Views
 from journey_mcp.tools.results import task_object
 
@@ -198,8 +200,10 @@ def _assemble(
         failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
-    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, links)
-    keeper = Keeper(store, stored, retention, clock, workers, images, safe_http)
+    uploads = Uploads(store, stored, retention, clock)
+    hosting = Hosting(links, uploads, clock)
+    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, hosting)
+    keeper = Keeper(uploads, workers, images, safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     refiner = Refiner(clients, journal, reader, store, images)

@@ -16,7 +16,6 @@ from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
-from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.images import ImageId, OutputImage, UploadId
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
@@ -32,6 +31,7 @@ from journey_mcp.net.address_policy import FetchError, Gone, is_publicly_fetchab
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
+from journey_mcp.studio.hosting import Hosting
 from journey_mcp.studio.inputs import InputImages, ReadCopy, Source
 from journey_mcp.tools.availability import is_listening
 
@@ -78,7 +78,7 @@ class ImageFinder:
         data_dir: Path,
         safe_http: SafeHttpClient,
         stored: ImageStore,
-        links: ImageLinks,
+        hosting: Hosting,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -86,7 +86,7 @@ class ImageFinder:
         self._data_dir = Path(os.path.realpath(data_dir))
         self._safe_http = safe_http
         self._stored = stored
-        self._links = links
+        self._hosting = hosting
 
     async def find(
         self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
@@ -119,7 +119,8 @@ class ImageFinder:
                 # the same image in another spelling is read once
                 found[text] = next((s for s in found.values() if s.stored and s.stored == source.stored), source)
         sources = [found[text] for argument, text in given if argument != "mask"]
-        return InputImages(sources=tuple(sources), mask=found[request.mask] if request.mask is not None else None)
+        mask = found[request.mask] if request.mask is not None else None
+        return InputImages(sources=tuple(sources), mask=mask, host=self._hosting.of(principal))
 
     async def earlier(self, text: str, principal: Principal) -> ImageId | WholeTask | None:
         """Return the earlier image, or the task without a number, that a text names; `None` for any other image.
@@ -136,7 +137,7 @@ class ImageFinder:
         """Return what a text refers to; a link of ours refers to its image, also when it has expired."""
         meaning = await _meaning(text)
         url = _url_of(meaning)
-        return (self._links.image_of(url) if url else None) or meaning
+        return (self._hosting.image_of(url) if url else None) or meaning
 
     async def _source(self, argument: str, text: str, call: _Call) -> Source:
         meaning = call.meanings[text]
@@ -230,7 +231,7 @@ class ImageFinder:
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
         image = image_of(wanted, task)
         assert task is not None  # noqa: S101  # checked by image_of
-        copy = await self._copy_of(wanted, image)
+        copy, file_name = await self._copy_of(wanted, image)
         expires_at, now = image.expires_at, self._clock.now()
         is_lasting = expires_at is not None or now - task.created_at < _SURELY_ALIVE_S
         is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
@@ -248,6 +249,7 @@ class ImageFinder:
             url=image.url if is_alive else None,
             is_lasting=is_lasting,
             copy=copy,
+            file_name=file_name,
             trusted_base=task.base_url,
             is_local=not is_publicly_fetchable(image.url),
             is_of_sandbox=task.provider == SANDBOX,
@@ -265,7 +267,7 @@ class ImageFinder:
 
     async def _upload(self, wanted: UploadId, upload: Upload | None) -> Source:
         id_ = str(wanted)
-        if upload is None or id_ not in await self._stored.find([id_]):
+        if upload is None or not (stored := (await self._stored.find([id_])).get(id_)):
             raise UnknownImage(
                 f"There is no image {wanted}{', or not any more' if upload is None else ' any more: it was deleted'}.",
                 next_step="Ask the person to add the image again, or give the id of another image.",
@@ -275,15 +277,17 @@ class ImageFinder:
             kind="an image that was added on this machine, which has no URL",
             stored=id_,
             copy=partial(self._stored.read, id_),
+            file_name=stored.file_name,
             is_upload=True,
         )
 
-    async def _copy_of(self, wanted: ImageId, image: OutputImage) -> ReadCopy | None:
-        """Return what reads the copy of an image; earlier versions may have made it in another data folder."""
-        if await self._stored.find([str(wanted)]):
-            return partial(self._stored.read, str(wanted))
+    async def _copy_of(self, wanted: ImageId, image: OutputImage) -> tuple[ReadCopy | None, str | None]:
+        """Return what reads the copy of an image, and its name; earlier versions may have made it in another folder."""
+        id_ = str(wanted)
+        if stored := (await self._stored.find([id_])).get(id_):
+            return partial(self._stored.read, id_), stored.file_name
         path = anyio.Path(image.path) if image.path is not None else None
-        return partial(_content, path) if path and await path.is_file() else None
+        return (partial(_content, path) if path and await path.is_file() else None), None
 
 
 async def _content(path: anyio.Path) -> bytes | None:

@@ -34,6 +34,18 @@ class Fitter(Protocol):
         ...
 
 
+class ImageHost(Protocol):
+    """Serves the images of a call to providers, as `hosting.CallersHost` does."""
+
+    def serves(self, account: Account) -> bool:
+        """Return whether this provider can fetch images there."""
+        ...
+
+    async def url_of(self, image: formats.ImageData, file_name: str | None) -> str:
+        """Return a URL of the image, which may be stored already under this name. Raises StoreUnavailable."""
+        ...
+
+
 ReadCopy = Callable[[], Awaitable[bytes | None]]
 """Returns the copy of an image; `None` if it was deleted. Raises OSError, StoreUnavailable."""
 
@@ -57,6 +69,8 @@ class Source:
     """The URL works as far as is known; otherwise a copy is sent where data is taken."""
     copy: ReadCopy | None = None
     """Reads an image with an id. It is read when an offer needs it, because an id never means another image."""
+    file_name: str | None = None
+    """Of the copy in the image store."""
     load: Callable[[], bytes] | None = None
     """Reads or decodes the content, and blocks. Raises UnusableImage."""
     content: bytes | None = None
@@ -93,6 +107,8 @@ class InputImages:
 
     sources: tuple[Source, ...]
     mask: Source | None
+    host: ImageHost | None = None
+    """Serves images to providers that take URLs only."""
 
     @property
     def _all(self) -> list[Source]:
@@ -120,6 +136,7 @@ class InputImages:
         return InputImages(
             sources=tuple(found.get(id(source), source) for source in self.sources),
             mask=found.get(id(self.mask), self.mask) if self.mask else None,
+            host=self.host,
         )
 
     def named_in(self, request: ImageRequest) -> ImageRequest:
@@ -136,6 +153,8 @@ class InputImages:
 
     def requires_upload(self, account: Account) -> str | None:
         """Return which image this provider cannot fetch by itself, in words; `None` if it can fetch all."""
+        if self.host is not None and self.host.serves(account):
+            return None
         return next(
             (
                 f"{source.name} is {source.kind}"
@@ -161,7 +180,7 @@ class InputImages:
         size = 0
         for source in self._all:
             if id(source) not in ready:
-                ready[id(source)], found = await _prepared(source, offer, account, safe_http, fitter)
+                ready[id(source)], found = await _prepared(source, offer, account, safe_http, fitter, self.host)
                 notices += (*source.notices, *found)
                 size += len(ready[id(source)].content)
                 _check_size(size)
@@ -189,7 +208,12 @@ def _check_size(size: int) -> None:
 
 
 async def _prepared(
-    source: Source, offer: Offer, account: Account, safe_http: SafeHttpClient, fitter: Fitter
+    source: Source,
+    offer: Offer,
+    account: Account,
+    safe_http: SafeHttpClient,
+    fitter: Fitter,
+    host: ImageHost | None,
 ) -> tuple[InputImage, tuple[Notice, ...]]:
     url = source.url_for(account)
     if url is not None and "url" in offer.images.encodings and not source.prefers_copy(offer):
@@ -211,9 +235,11 @@ async def _prepared(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
             next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
         ) from error
-    return InputImage(content=fitted.content, mime_type=fitted.mime_type), tuple(
-        notice.about(source.name) for notice in notices
-    )
+    about = tuple(notice.about(source.name) for notice in notices)
+    if host is not None and not accepted.takes_data:
+        is_stored = fitted.content == content
+        return InputImage(url=await host.url_of(fitted, source.file_name if is_stored else None)), about
+    return InputImage(content=fitted.content, mime_type=fitted.mime_type), about
 
 
 async def content_of(source: Source, safe_http: SafeHttpClient) -> bytes:

@@ -4,22 +4,19 @@ from dataclasses import dataclass
 
 from anyio import to_thread
 
-from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import InvalidArguments, SetupError, StoreUnavailable, UnusableImage
+from journey_mcp.core.errors import InvalidArguments, UnusableImage
 from journey_mcp.core.images import ImageId, UploadId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.engine.retention import Retention
 from journey_mcp.media import image_text
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import ImageData, Limits, probe
-from journey_mcp.media.image_store import ImageStore, ImageStoreUnavailable
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
 from journey_mcp.studio.image_sources import ImageFinder
 from journey_mcp.studio.inputs import content_of
+from journey_mcp.studio.uploads import Uploads
 
 _NEXT_STEP = "Give the complete image as a data URI: data:image/png;base64,…"
 
@@ -28,32 +25,17 @@ _NEXT_STEP = "Give the complete image as a data URI: data:image/png;base64,…"
 class KeepRequest:
     """One image that a person adds."""
 
-    data: str
-    """A data URI."""
+    data: str | bytes
+    """A data URI, or the image itself."""
     mask_of: str | None = None
     """The id of an image: the data is a mask of it, and is scaled to its size."""
 
 
 class Keeper:
-    """Keeps images of persons; they are deleted with age, like tasks.
+    """Keeps images of persons; they are deleted with age, like tasks."""
 
-    It has a collaborator more than a class should have: an image comes from a call, and ends in a store and a table.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        images: ImageStore,
-        retention: Retention,
-        clock: Clock,
-        workers: Workers,
-        finder: ImageFinder,
-        safe_http: SafeHttpClient,
-    ) -> None:
-        self._store = store
-        self._images = images
-        self._retention = retention
-        self._clock = clock
+    def __init__(self, uploads: Uploads, workers: Workers, finder: ImageFinder, safe_http: SafeHttpClient) -> None:
+        self._uploads = uploads
         self._workers = workers
         self._finder = finder
         self._safe_http = safe_http
@@ -63,15 +45,17 @@ class Keeper:
 
         Raises:
             InvalidRequest: it is not an image, or `mask_of` is the id of none.
-            SetupError, NotSubmitted: it cannot be checked or stored now.
+            SetupError, StoreUnavailable, NotSubmitted: it cannot be checked or stored now.
         """
-        content = await to_thread.run_sync(_decoded, request.data)
+        content = request.data
+        if isinstance(content, str):
+            content = await to_thread.run_sync(_decoded, content)
         size = None if request.mask_of is None else await self._size_of(request.mask_of, principal)
         try:
             found = await self._checked(content, size, principal)
         except NotAnImage as error:
             raise UnusableImage(f"data cannot be used: {error}.", next_step=_NEXT_STEP) from error
-        return await self._stored(found, principal)
+        return await self._uploads.add(found, principal)
 
     async def _checked(self, content: bytes, size: tuple[int, int] | None, principal: Principal) -> ImageData:
         """Return the image as it is stored: without metadata, upright; a mask in its size."""
@@ -94,31 +78,6 @@ class Keeper:
         except NotAnImage as error:
             raise UnusableImage(f"{mask_of} cannot be used: {error}.", next_step="Choose another image.") from error
         return image.width, image.height
-
-    async def _stored(self, found: ImageData, principal: Principal) -> Upload:
-        id_, now = str(UploadId.new()), self._clock.now()
-        try:
-            stored = await self._images.write(id_, found.format, found.content, made_at=now)
-        except ImageStoreUnavailable as error:
-            raise StoreUnavailable(f"The image cannot be stored: {error}.") from error
-        except OSError as error:
-            raise SetupError(
-                f"The image cannot be stored in the data folder: {error.strerror or error}.",
-                next_step="Ask the person to look at the server's disk and its data folder.",
-            ) from error
-        upload = Upload(
-            id=id_,
-            principal=principal,
-            created_at=now,
-            file_name=stored.file_name,
-            mime_type=found.mime_type,
-            width=found.width,
-            height=found.height,
-            bytes=len(found.content),
-        )
-        await self._store.uploads.add(upload)
-        self._retention.note_written(upload.bytes)
-        return upload
 
 
 def _decoded(text: str) -> bytes:

@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from drawn import exif
 from manual_clock import ManualClock
 from mcp import Client
 from starlette.applications import Starlette
-from support import environment_of, running_studio, serving
+from studio.test_inputs import data_uri, image_bytes
+from support import environment_of, free_port, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.core.image_links import ImageLinks
@@ -50,9 +53,9 @@ class Served:
 
 
 @asynccontextmanager
-async def reading(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+async def reading(app: Starlette, port: int = 0) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve an application; yield a client of it."""
-    async with serving(app) as origin, httpx2.AsyncClient(base_url=origin, trust_env=False) as http:
+    async with serving(app, port=port) as origin, httpx2.AsyncClient(base_url=origin, trust_env=False) as http:
         yield http
 
 
@@ -206,13 +209,18 @@ BFL: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite", "wait_s": 
 
 @asynccontextmanager
 async def serving_mcp(
-    folder: Path, *services: str, **more: str
+    folder: Path, *services: str, port: int = 0, clock: ManualClock | None = None, **more: str
 ) -> AsyncIterator[tuple[Client, httpx2.AsyncClient, sandbox.Running]]:
     """Serve MCP with an address; yield a client of it, one for links, and the sandbox."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
-        settings = read_settings(environment_of(upstream, folder, *services, JOURNEY_MCP_SERVER_URL=BASE, **more))
-        app = make_app(Lifespan(settings, running_studio, is_local=False))
-        async with app.router.lifespan_context(app), reading(app) as http, Client(f"{http.base_url}/mcp") as client:
+        base = f"http://127.0.0.1:{port}" if port else BASE
+        settings = read_settings(environment_of(upstream, folder, *services, JOURNEY_MCP_SERVER_URL=base, **more))
+        app = make_app(Lifespan(settings, partial(running_studio, clock=clock), is_local=False))
+        async with (
+            app.router.lifespan_context(app),
+            reading(app, port) as http,
+            Client(f"{http.base_url}/mcp") as client,
+        ):
             yield client, http, upstream
 
 
@@ -238,3 +246,42 @@ async def test_links_that_last_stay_those_of_the_provider(tmp_path: Path) -> Non
     async with serving_mcp(tmp_path, "journeyapi") as (client, _, upstream):
         made = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})).structured_content or {}
         assert {urlsplit(image["url"]).netloc for image in made["images"]} == {urlsplit(upstream.origin).netloc}
+
+
+# --- for providers that take URLs only
+
+KONTEXT: dict[str, Any] = {"prompt": "make it blue", "model": "flux-kontext-pro", "wait_s": 60}
+
+
+async def test_a_provider_that_takes_urls_gets_data_under_a_link(tmp_path: Path) -> None:
+    """It fetches the image from us, without its metadata; equal data is stored once, and is the caller's upload."""
+    async with serving_mcp(tmp_path, "journeyapi", port=free_port()) as (client, http, upstream):
+        photo = image_bytes("JPEG", exif=exif(6))
+        for _ in range(2):
+            edited = await called(client, "edit_image", **KONTEXT, image=data_uri(photo, "jpeg"), fresh=True)
+            assert edited["status"] == "succeeded", edited
+        sent = [str(entry.request) for entry in upstream.sandbox.request_log.submissions]
+        (path,) = (tmp_path / "pictures").iterdir()
+        assert all(f"{http.base_url}/images/{path.name}?e=" in text for text in sent)
+        assert path.name.startswith("up_")
+        assert b"Exif" not in path.read_bytes()
+        again = await called(client, "edit_image", **KONTEXT, image=path.stem)
+        assert again["status"] == "succeeded", again
+
+
+async def test_a_provider_that_takes_urls_gets_uploads_and_copies_under_links(tmp_path: Path) -> None:
+    """An image that was kept, and an earlier image whose own link has expired."""
+    clock = ManualClock()
+    async with serving_mcp(tmp_path, "journeyapi", "bfl", port=free_port(), clock=clock) as (client, http, upstream):
+        kept = await called(client, "keep_image", data=data_uri(image_bytes()))
+        first = await called(client, "imagine", **BFL)
+        clock.shift_calendar(3600)
+        for image in (kept["image_id"], first["images"][0]["id"]):
+            edited = await called(client, "edit_image", **KONTEXT, image=image, provider="journeyapi")
+            assert edited["status"] == "succeeded", edited
+            assert f"{http.base_url}/images/" in str(upstream.sandbox.request_log.submissions[-1].request)
+
+
+async def called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Return the result of a call."""
+    return (await client.call_tool(tool, arguments)).structured_content or {}

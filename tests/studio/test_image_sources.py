@@ -30,13 +30,16 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task
+from journey_mcp.engine.retention import Retention
 from journey_mcp.media import formats
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
+from journey_mcp.studio.hosting import Hosting
 from journey_mcp.studio.image_sources import ImageFinder, image_at
+from journey_mcp.studio.uploads import Uploads
 from studio.test_inputs import KONTEXT, data_uri, image_bytes, sent_image
 
 URL = "https://example.com/cat.png"
@@ -393,7 +396,9 @@ async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: b
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
             stored = ImageFolder(tmp_path)
-            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored, ImageLinks((), None))
+            retention = Retention(stored, store, here.clock, max_bytes=1)
+            hosting = Hosting(ImageLinks((), None), Uploads(store, stored, retention, here.clock), here.clock)
+            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored, hosting)
             found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             assert found.sources[0].copy
             Path(first.images[0].path or "").unlink()
