@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.core.image_links import PATH as UPLOADS
 from journey_mcp.handshake.lines import MAX_BYTES, Overlong
 from journey_mcp.server.transports import jsonrpc
 from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
@@ -27,7 +28,7 @@ def limits() -> RequestBodies:
 
 
 class CallBodies:
-    """ASGI middleware that passes a request on with its whole body, or responds with an error."""
+    """ASGI middleware that passes a call on with its whole body, or responds with an error; uploads read their own."""
 
     def __init__(self, app: ASGIApp, bodies: RequestBodies) -> None:
         self._app = app
@@ -35,7 +36,7 @@ class CallBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold the body until the request has its response."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] == UPLOADS:
             await self._app(scope, receive, send)
             return
         async with AsyncExitStack() as held:
@@ -73,7 +74,8 @@ def _too_large_response(body: Overlong, headers: Headers) -> Response:
 
     error = InvalidArguments(
         f"This call is too large: {jsonrpc.too_large_problem()}.",
-        next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller.",
+        next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller. Or the person "
+        "sends its bytes with POST to /images of this server, which returns an id for them.",
     )
     # only images are so large, so the call was of one of the tools that take them
     result = error_result("imagine", error).model_dump(by_alias=True, mode="json", exclude_none=True)

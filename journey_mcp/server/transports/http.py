@@ -28,6 +28,7 @@ from journey_mcp.server.transports.bounded_server import BoundedServer, Connecti
 from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S, CallBodies
 from journey_mcp.server.transports.call_limit import CallLimit
 from journey_mcp.server.transports.flood_wall import FloodWall
+from journey_mcp.server.transports.image_uploads import upload_limits, upload_route
 from journey_mcp.server.transports.images import image_route
 from journey_mcp.server.transports.probes import OpenRoutes, probes
 from journey_mcp.server.transports.rate_limit import RateLimit
@@ -91,10 +92,11 @@ def make_app(
     access: Access | None = None,
     *,
     bodies: RequestBodies | None = None,
+    uploads: RequestBodies | None = None,
     open_routes: Sequence[Route] = (),
     max_calls: int = _MAX_CALLS,
 ) -> Starlette:
-    """Return the ASGI application: `/mcp` for all revisions of the protocol, beside it the probes and `/metrics`.
+    """Return the ASGI application: `/mcp` for all revisions, `/images`, and beside them the probes and `/metrics`.
 
     `access` authenticates callers; without it, every caller is the person at this machine. `open_routes` are served
     without a check of host and caller, as the probes are.
@@ -118,9 +120,10 @@ def make_app(
         middleware[2:2] = [wall, Middleware(Authentication, access=access)]
     if settings.allowed_origins.origins:
         middleware.insert(0, _cors(settings.allowed_origins))
+    # a GET would open an event stream that never has an event; nobody has a session to delete
+    calls = [Route(path, sessions, methods=["POST"]) for path in ("/mcp", "/mcp/")]
     return Starlette(
-        # a GET would open an event stream that never has an event; nobody has a session to delete
-        routes=[Route(path, sessions, methods=["POST"]) for path in ("/mcp", "/mcp/")],
+        routes=[*calls, upload_route(lifespan.studio, uploads or upload_limits())],
         middleware=middleware,
         lifespan=lambda _app: sessions.run(),
     )

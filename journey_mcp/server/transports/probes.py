@@ -20,17 +20,18 @@ class OpenRoutes:
         self._app = app
         # responds to other methods
         self._routes = ExceptionMiddleware(Router(routes, redirect_slashes=False))
-        self._folders = {_folder(route.path) for route in routes}
+        self._beginnings = {_beginning(route.path) for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to a path in the folder of one of the routes, or pass the request on."""
-        is_open = scope["type"] == "http" and _folder(scope["path"]) in self._folders
+        """Respond to a path that may be of one of the routes, or pass the request on."""
+        is_open = scope["type"] == "http" and _beginning(scope["path"]) in self._beginnings
         await (self._routes if is_open else self._app)(scope, receive, send)
 
 
-def _folder(path: str) -> str:
-    """Return the first part of a path: comparing it costs less than matching routes, for every call."""
-    return path.lstrip("/").partition("/")[0]
+def _beginning(path: str) -> str:
+    """Return a path up to its first folder: comparing it costs less than matching routes, for every call."""
+    folder, slash, _ = path.lstrip("/").partition("/")
+    return folder + slash
 
 
 def probes(readiness: Readiness) -> list[Route]:
