@@ -8,6 +8,7 @@ A command imports its modules when it runs: `--help` and `--version` stay fast.
 import io
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -271,6 +272,51 @@ def gallery(
         from journey_mcp.cli.gallery import gallery as serve_gallery
 
         serve_gallery(port, may_open=may_open)
+
+
+@_command()
+def purge(
+    *,
+    older_than: Annotated[
+        int | None,
+        typer.Option("--older-than", min=0, max=36500, help="Only what is older than so many days.", metavar="DAYS"),
+    ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option(help="Only what belongs to this principal: local, token:NAME, or an id.", metavar="NAME"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete tasks, their images and added images, for good; costs stay. Asks first."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli import moving
+
+        raise typer.Exit(moving.purge(older_than, principal, is_agreed=yes))
+
+
+@_command("export")
+def export_(
+    *,
+    file: Annotated[Path, typer.Argument(help="A new file, such as journal.tar.", metavar="FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Also unfinished tasks of running servers.")] = False,
+) -> None:
+    """Write all tasks and images into one file, for another database or image store."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli import moving
+
+        raise typer.Exit(moving.export(file, with_running=force))
+
+
+@_command("import")
+def import_(
+    *,
+    file: Annotated[Path, typer.Argument(help="A file that export wrote.", metavar="FILE")],
+) -> None:
+    """Store the tasks and images of such a file; those that are there already stay as they are."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli import moving
+
+        raise typer.Exit(moving.import_(file))
 
 
 @_command()

@@ -23,6 +23,7 @@ from journey_mcp.store.outbox import Outbox
 from journey_mcp.store.queue import QueueTable
 from journey_mcp.store.spend import Spend
 from journey_mcp.store.tasks import TaskTable
+from journey_mcp.store.transfer import Transfer
 from journey_mcp.store.uploads import UploadTable
 from journey_mcp.store.workers import WorkerTable
 
@@ -50,6 +51,7 @@ class Store:
         self.workers = WorkerTable(database)
         self.notifications = database.notifications
         self.objects = ObjectTable(database)
+        self.transfer = Transfer(database)
         self._database = database
 
     async def ping(self) -> None:

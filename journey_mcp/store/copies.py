@@ -88,6 +88,10 @@ class CopyTable:
         rows = await self._database.reader.rows(_READ, {"ids": list(task_ids)})
         return {row["task_id"]: _records(row["images"]) for row in rows}
 
+    async def delete(self, task_ids: Sequence[str]) -> None:
+        """Delete what is known of the images of these tasks."""
+        await self._database.writer.count(_DELETE, {"ids": list(task_ids)})
+
     async def delete_older(self, *, than: float) -> None:
         """Delete what is known of the images of tasks created before then."""
         await self._database.writer.count(sa.delete(copies).where(copies.c.created_at < than))
@@ -116,6 +120,7 @@ _RECORD = (
     .where(_OF_WORKER)
     .values(due=sa.bindparam("new_due"), tries=sa.bindparam("new_tries"), images=sa.bindparam("new_images"))
 )
+_DELETE = sa.delete(copies).where(copies.c.task_id.in_(sa.bindparam("ids", expanding=True)))
 _UNFINISHED = sa.select(copies).where(_IS_DUE).order_by(copies.c.due, copies.c.task_id)
 _MISSING = (
     sa.select(tasks.c.id)

@@ -175,12 +175,31 @@ class TaskTable:
         query = sa.select(*READ).where(tasks.c.principal == principal, tasks.c.parent == image_id)
         return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id))
 
+    async def count(self, *, before: float, principal: str | None) -> tuple[int, int]:
+        """Return how many finished and unfinished tasks were created before then, of one principal or of all."""
+        query = sa.select(tasks.c.final, sa.func.count().label("number")).where(*_selected(before, principal))
+        rows = await self._database.reader.rows(query.group_by(tasks.c.final))
+        found = {bool(row["final"]): int(row["number"]) for row in rows}
+        return found.get(True, 0), found.get(False, 0)
+
+    async def finished_ids(self, *, before: float, principal: str | None, limit: int) -> list[str]:
+        """Return the ids of some finished tasks created before then, of one principal or of all."""
+        query = sa.select(tasks.c.id).where(*_selected(before, principal), tasks.c.final.is_(True)).limit(limit)
+        return [row["id"] for row in await self._database.reader.rows(query)]
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        """Delete the finished tasks among these, as `delete_older` does; return how many there were."""
+        return await self._forget(tasks.c.id.in_(list(ids)))
+
     async def delete_older(self, *, than: float) -> int:
         """Delete finished tasks created before then, prompts included; return how many there were.
 
         Of those that cost something, the cost stays: time, provider, model and amount.
         """
-        old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True), tasks.c.request != "")
+        return await self._forget(tasks.c.created_at < than)
+
+    async def _forget(self, which: sa.ColumnElement[bool]) -> int:
+        old = sa.and_(which, tasks.c.final.is_(True), tasks.c.request != "")
         is_paid = sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
         emptied = sa.update(tasks).values(
             request="",
@@ -210,6 +229,12 @@ class TaskTable:
     async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
         rows = await self._database.reader.rows(statement, values)
         return [task for row in rows if (task := readable(row))]
+
+
+def _selected(before: float, principal: str | None) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of tasks that are not deleted, created before then, of one principal or of all."""
+    made_before = [] if math.isinf(before) else [tasks.c.created_at < before]
+    return [tasks.c.request != "", *made_before, *([] if principal is None else [tasks.c.principal == principal])]
 
 
 def _is_older(created_at: float, task_id: str) -> sa.ColumnElement[bool]:

@@ -1,5 +1,6 @@
 """Uploads: the images that were kept from a person, whose bytes are files of the data folder."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -39,6 +40,14 @@ class UploadTable:
         """Return the principal's uploads among these ids."""
         rows = await self._database.reader.rows(_GET, {"ids": list(ids), "of_principal": principal})
         return {row["id"]: Upload(**row) for row in rows}
+
+    async def ids(self, *, before: float, principal: Principal | None) -> list[str]:
+        """Return the ids of the uploads made before then, of one principal or of all."""
+        made_before = sa.true() if math.isinf(before) else uploads.c.created_at < before
+        is_its = sa.true() if principal is None else uploads.c.principal == principal
+        return [
+            row["id"] for row in await self._database.reader.rows(sa.select(uploads.c.id).where(made_before, is_its))
+        ]
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Delete these uploads."""
