@@ -21,10 +21,6 @@ _COMMANDS = {
     "doctor": ("check", "config", "settings", "balance", "credits", "providers", "test"),
     "serve": ("server", "start", "run", "stdio", "http", "mcp"),
     "specs": ("tools", "schema"),
-    "token": ("tokens", "auth", "login", "user", "users"),
-    "new": ("create", "make", "add", "generate", "issue"),
-    "list": ("ls", "show"),
-    "revoke": ("delete", "remove", "rm", "cancel"),
     "--help": ("help",),
     "--version": ("version",),
 }
@@ -40,14 +36,17 @@ _OPTIONS = {
     "--fresh": ("-n", "--n", "--num", "--number", "--count", "--batch", "--num-images", "--samples", "--variations"),
     "--wait": ("--timeout", "-t"),
     "--force": ("--overwrite", "--replace"),
-    "--http": ("-p", "--address", "--listen", "--transport"),
+    "--port": ("-p",),
+    "--host": ("--address", "--bind", "--listen"),
+    "--http": ("--transport",),
+    "--server-url": ("--base-url", "--public-url", "--url"),
     "--version": ("-v", "-V"),
 }
 _HINTS = {
     "--aspect-ratio": "Use --aspect-ratio W:H, or --width with --height in pixels.",
     "--resolution": "Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`).",
     "--fresh": "A run makes one image, four with midjourney. Run it again with --fresh for more.",
-    "--http": "Use --http HOST:PORT, or leave it out for stdio.",
+    "--http": "Use --host and --port for HTTP, or neither for stdio.",
 }
 """Hints for options that need more than a name."""
 _OTHER_HINTS = {
@@ -91,9 +90,7 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the named command, or fail with a suggestion."""
         if args[0] not in self.commands:
-            ctx.fail(
-                _no_command(args, list(self.commands), f"journey-mcp {self.name}" if ctx.parent else "journey-mcp")
-            )
+            ctx.fail(_no_command(args, list(self.commands)))
         return super().resolve_command(ctx, args)
 
 
@@ -122,14 +119,12 @@ def _for_option(given: str, names: Sequence[str]) -> str:
     return _HINTS.get(meant[0], f"Did you mean {' or '.join(meant)}?")
 
 
-def _no_command(args: Sequence[str], commands: Sequence[str], before: str) -> str:
+def _no_command(args: Sequence[str], commands: Sequence[str]) -> str:
     word = args[0]
-    known = [*commands, "--help", "--version"]
-    meant = [name for name, others in _COMMANDS.items() if word.lower() in others and name in known]
-    meant = meant or _near(word.lower(), commands)
+    meant = [name for name, others in _COMMANDS.items() if word.lower() in others] or _near(word.lower(), commands)
     if meant:
-        hint = f"Did you mean {before} {' or '.join(meant)}?"
-    elif "imagine" in commands and (len(args) > 1 or " " in word.strip()):
+        hint = f"Did you mean journey-mcp {' or '.join(meant)}?"
+    elif len(args) > 1 or " " in word.strip():
         hint = f"To make an image: journey-mcp imagine {shlex.quote(' '.join(args))}"
     else:
         hint = f"Commands: {', '.join(commands)}."

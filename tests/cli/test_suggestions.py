@@ -36,9 +36,11 @@ async def test_a_wrong_option_gets_a_suggestion_if_there_is_one(journey: Command
 
 
 async def test_only_options_of_the_command_are_suggested(journey: CommandLine) -> None:
-    assert (await error_of(journey, "serve", "--listen", ":8000")).endswith(
-        "--listen. Use --http HOST:PORT, or leave it out for stdio."
+    assert (await error_of(journey, "serve", "--transport", "http")).endswith(
+        "--transport. Use --host and --port for HTTP, or neither for stdio."
     )
+    assert (await error_of(journey, "serve", "-p", "8000")).endswith("-p. Did you mean --port?")
+    assert (await error_of(journey, "serve", "--base-url", "https://a.test")).endswith("Did you mean --server-url?")
     assert (await error_of(journey, "tasks", "--size", "1")).endswith("No such option: --size.")
     assert (await error_of(journey, "-v")).endswith("-v. Did you mean --version?")
 
