@@ -99,7 +99,8 @@ async def open_studio(
         SetupError: a registry file is wrong, or the store or the sandbox cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        opened = open_store(settings.resolved_database_url(), listen_url=settings.listen_url)
+        clock = clock or Clock()
+        opened = open_store(settings.resolved_database_url(), clock.now, listen_url=settings.listen_url)
         store = await stack.enter_async_context(opened)
         clients = await stack.enter_async_context(open_clients(settings, adapters))
         workers = await stack.enter_async_context(aclosing(Workers()))
@@ -110,7 +111,6 @@ async def open_studio(
                 "JOURNEY_MCP_STORE is not set: images are stored on this machine, and other servers on the same "
                 "database do not see them"
             )
-        clock = clock or Clock()
         callback_urls = CallbackUrls(settings.public_url if listening else None)
         assembled = _assemble(settings, clock, store, clients, workers, callback_urls, principals)
         try:

@@ -113,13 +113,19 @@ tasks = st.builds(
 
 @given(task=tasks)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-async def test_what_is_stored_is_what_is_read(url: str, task: Task) -> None:
-    """Every field, whatever is in it, also after the database was closed."""
+async def test_what_is_stored_is_what_is_read(store: Store, other: Store, task: Task) -> None:
+    """Every field, whatever is in it, by another process."""
     task = replace(task, id=new_task_id())
+    await add(store, task)
+    assert await other.tasks.get([task.id], principal="local") == {task.id: task}
+
+
+async def test_what_is_stored_stays(url: str) -> None:
+    """After all processes have closed the database."""
     async with open_store(url) as store:
-        await add(store, task)
+        await add(store, make_task())
     async with open_store(url) as store:
-        assert await store.tasks.get([task.id], principal="local") == {task.id: task}
+        assert await store.tasks.find("tsk_a") == make_task()
 
 
 async def test_only_the_lease_holder_writes_and_a_final_task_never_changes(store: Store) -> None:
@@ -553,6 +559,14 @@ async def test_a_worker_is_seen_at_its_last_heartbeat(store: Store, other: Store
     seen = await store.workers.seen_at(["me", "other", "nobody"])
     assert seen == {"me": about(started), "other": about(started)}
     assert await store.workers.seen_at([]) == {}
+
+
+async def test_heartbeats_at_once_are_one(store: Store, other: Store) -> None:
+    """Also the first ones."""
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon((store, other)[number % 2].workers.beat, "me")
+    assert set(await store.workers.seen_at(["me"])) == {"me"}
 
 
 # webhooks of callers

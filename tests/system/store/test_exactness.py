@@ -73,7 +73,8 @@ def test_no_more_tasks_have_a_slot_than_there_are(url: str) -> None:
     execute(url, "CREATE TABLE ledger (at timestamptz, change int)")
     assert len(run_at_once("queue", url)) == 45
     running = "SELECT max(running) FROM (SELECT sum(change) OVER (ORDER BY at) AS running FROM ledger) AS sums"
-    assert execute(url, running) == [(SLOTS,)]
+    ((most,),) = execute(url, running)
+    assert 1 < most <= SLOTS
 
 
 async def fill(store: Store, count: int) -> None:

@@ -13,10 +13,12 @@ import pytest
 from postgres import SOURCES, Server, execute, running_server
 from processes import TIMEOUT_S, in_thread
 from store.examples import TASK
+from store.test_unavailable import each_write
 from support import free_port
 
 from journey_mcp.core.errors import Failure, SetupError, StoreUnavailable
 from journey_mcp.core.limits import parse_limits
+from journey_mcp.core.tasks import Task
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.advisory_locks import lock_statements
 
@@ -153,6 +155,35 @@ async def test_a_task_is_stored_once_although_its_connection_is_lost(url: str) -
             group.start_soon(end)
             await in_thread(terminate, url, "UPDATE%")
         assert stored == [True]
+
+
+async def test_what_reads_runs_again_if_its_connection_is_lost(url: str) -> None:
+    """Nobody notices."""
+    found: list[Task | None] = []
+    async with open_store(url) as store:
+        await store.tasks.add(TASK, worker_id="me", lease_until=time.time() + 6)
+
+        async def find() -> None:
+            found.append(await store.tasks.find(TASK.id))
+
+        async with anyio.create_task_group() as group, holder(url, "LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"):
+            group.start_soon(find)
+            await in_thread(terminate, url, "SELECT%")
+        assert found == [TASK]
+
+
+async def test_everything_is_unavailable_while_the_server_is_away() -> None:
+    """What writes and what reads; then all goes on."""
+    with running_server("wheel") as server:
+        async with open_store(server.new_database()) as store:
+            await store.tasks.add(TASK, worker_id="me", lease_until=time.time() + 6)
+            await in_thread(server.stop)
+            await each_write(store)
+            with pytest.raises(StoreUnavailable, match="does not answer"):
+                await store.tasks.find(TASK.id)
+            await in_thread(server.start)
+            assert await store.tasks.find(TASK.id) == TASK
+            assert await store.tasks.save(TASK.sent(101), worker_id="me")
 
 
 async def test_connections_that_were_ended_while_nothing_ran_are_replaced(url: str) -> None:
