@@ -49,6 +49,8 @@ class Store:
         self.uploads = UploadTable(database)
         self.call_counts = CallCounts(database)
         self.workers = WorkerTable(database)
+        self.is_shared = database.has_locks
+        """Whether servers of other machines may be on this database."""
         self.notifications = database.notifications
         self.objects = ObjectTable(database)
         self.transfer = Transfer(database)

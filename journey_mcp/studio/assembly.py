@@ -106,7 +106,7 @@ async def open_studio(
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
-        if settings.store is None and not settings.resolved_database_url().startswith("sqlite"):
+        if settings.store is None and store.is_shared:
             _log.warning(
                 "JOURNEY_MCP_STORE is not set: images are stored on this machine, and other servers on the same "
                 "database do not see them"
