@@ -241,14 +241,34 @@ async def test_the_audience_may_be_another_name() -> None:
         assert await outcome(access, issuer.token()) == "The token is for another resource."
 
 
-async def test_verified_tokens_are_kept_until_they_expire_or_the_keys_change() -> None:
-    """At most a minute."""
+async def test_a_verified_token_is_kept_for_a_minute() -> None:
+    """At most until it expires: then its key is looked for again, which shows that it was."""
     clock = ManualClock()
     async with opened(clock=clock) as (access, issuer):
-        token, short = issuer.token(), issuer.token(exp=int(time.time()) + 20)
+        token, short = (issuer.token(exp=int(clock.now()) + seconds) for seconds in (5000, 610))
+        assert isinstance(await outcome(access, issuer.token(jti="another")), Identity)
+        await clock.sleep(595)
         assert isinstance(await outcome(access, token), Identity)
         assert isinstance(await outcome(access, short), Identity)
+        await clock.sleep(10)  # the keys are too old now
+        assert [isinstance(await outcome(access, known), Identity) for known in (token, short)] == [True, True]
+        assert len(issuer.asked) == 2
+        await clock.sleep(10)
+        assert isinstance(await outcome(access, short), Identity)
+        assert len(issuer.asked) == 4
+        asked = issuer.asked.copy()
+        await clock.sleep(600)
+        assert isinstance(await outcome(access, token), Identity)
+        assert len(issuer.asked) == len(asked) + 2
+
+
+async def test_a_verified_token_is_forgotten_when_the_keys_change() -> None:
+    """Its key may be withdrawn."""
+    async with opened() as (access, issuer):
+        token = issuer.token()
+        assert isinstance(await outcome(access, token), Identity)
         issuer.keys = [public_jwk(MINE, kid="two")]
-        # another token makes the server fetch the keys: the old one is withdrawn now
+        assert isinstance(await outcome(access, token), Identity)
+        # another token makes the server fetch the keys
         assert isinstance(await outcome(access, issuer.token(key=MINE, header={"kid": "two"})), Identity)
         assert await outcome(access, token) == "The key that signed the token is not one of its issuer."
