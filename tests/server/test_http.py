@@ -112,7 +112,7 @@ async def test_pages_of_allowed_origins_may_call(tmp_path: Path) -> None:
     async with opened as (address, _), http_client(address) as http:
         asked = {"access-control-request-method": "POST", "access-control-request-headers": ", ".join(MCP_HEADERS)}
         preflight = await http.options("/mcp", headers={**origin, **asked})
-        assert (preflight.status_code, preflight.headers["access-control-allow-methods"]) == (200, "POST")
+        assert (preflight.status_code, preflight.headers["access-control-allow-methods"]) == (200, "GET, POST")
         assert set(preflight.headers["access-control-allow-headers"].split(", ")) >= set(MCP_HEADERS)
         for body, status in ((PING, 200), ([], 400)):
             answer = await http.post("/mcp", json=body, headers=origin)

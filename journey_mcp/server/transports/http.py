@@ -142,9 +142,10 @@ def _metrics(lifespan: Lifespan, access: Access | None) -> Route:
     Replicas are scraped by address, so the host is checked only where nobody has to sign in.
     """
     endpoint: ASGIApp = MetricsEndpoint(lifespan)
-    if access is not None:
-        return Route("/metrics", Authentication(endpoint, access), methods=["GET"])
     settings = lifespan.settings
+    if access is not None:
+        guarded = FloodWall(Authentication(endpoint, access), trusts_proxy=settings.trust_proxy == "on")
+        return Route("/metrics", guarded, methods=["GET"])
     local = RequestFilter(Unauthenticated(endpoint), settings.hosts_over_http, settings.allowed_origins)
     return Route("/metrics", local, methods=["GET"])
 
@@ -158,7 +159,7 @@ def _cors(origins: AllowedOrigins) -> Middleware:
     return Middleware(
         CORSMiddleware,
         allow_origins=origins.origins,
-        allow_methods=["POST"],
+        allow_methods=["GET", "POST"],
         allow_headers=["*"],
         expose_headers=["WWW-Authenticate", "Mcp-Session-Id", "Retry-After"],
     )
