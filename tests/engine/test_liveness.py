@@ -10,6 +10,7 @@ from manual_clock import ManualClock
 from store.examples import TASK
 from support import make_environment, statements
 
+from engine.test_outages import answers_lost
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission, Task
@@ -125,6 +126,19 @@ async def test_the_notice_says_until_when_an_answer_may_come(tmp_path: Path) -> 
         assert notice.code == "sender_lost"
         assert "Nothing is sent again" in str(notice)
         assert found["paused"].notices == ()
+
+
+async def test_a_notice_that_cannot_be_found_out_is_left_out(tmp_path: Path) -> None:
+    """The task itself was read; the answer to a caller does not fail for a notice."""
+    async with make_environment(tmp_path) as here:
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            now = here.clock.now()
+            sent = replace(TASK, base_url=here.upstream.base_url, submission=Submission.SENT, updated_at=now)
+            await store.tasks.add(sent, worker_id=ELSEWHERE, lease_until=now + LEASE_S)
+        await here.clock.sleep(LEASE_S + 1)
+        with answers_lost("tasks.lease_worker"):
+            assert (await here.studio.fetch([TASK.id], LOCAL))[TASK.id].notices == ()
+        assert (await here.studio.fetch([TASK.id], LOCAL))[TASK.id].notices != ()
 
 
 async def test_only_a_request_without_an_answer_costs_another_look(tmp_path: Path) -> None:

@@ -93,6 +93,23 @@ async def test_an_unsent_task_outlives_the_database(tmp_path: Path) -> None:
             assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
+async def test_an_unsent_task_ends_free_after_a_minute(tmp_path: Path) -> None:
+    """It may be made again without a doubt; the row says the same once it can be written."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as gone:
+        port = int(gone.origin.rsplit(":", 1)[1])
+    async with running_studio(settings_for(gone.base_url, tmp_path), clock := ManualClock()) as studio:
+        task = await created(studio, make_request())
+        async with sandbox.running(sandbox.Settings(speed=0), port=port) as upstream:
+            with database_away(tmp_path):
+                ended = (await studio.fetch([task.id], LOCAL, seconds=120))[task.id]
+                assert ended.failure is not None
+                assert (ended.status, ended.failure.code) == (Status.FAILED, "store_unavailable")
+                assert 60 <= clock.elapsed() <= 65
+            await clock.sleep(5)
+            assert rows(tmp_path, "submission, status, micro_credits") == [("refused", "failed", 0)]
+            assert upstream.sandbox.request_log.requests["imagine"] == 0
+
+
 async def test_a_task_in_the_queue_outlives_the_database(tmp_path: Path) -> None:
     """Nobody gets a slot meanwhile; afterwards the queue goes on."""
     more = {"JOURNEY_MCP_MAX_CONCURRENT": "1"}
@@ -176,6 +193,18 @@ async def test_a_failover_outlives_the_database(tmp_path: Path) -> None:
             assert here.created == []
         made = (await here.studio.fetch([task.id], LOCAL, seconds=60))[task.id]
         assert (made.status, made.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
+
+
+async def test_a_failover_ends_free_after_a_minute(tmp_path: Path) -> None:
+    """Nothing more is sent while it is unknown whether the budget allows it."""
+    fault, budget = "journeyapi/submit:status=402", {"JOURNEY_MCP_BUDGET": "9usd/day"}
+    async with make_wide_environment(tmp_path, fault, services=("journeyapi", "bfl"), **budget) as here:
+        task = await created(here.studio, make_request(model="flux-2-max"))
+        with answers_lost("micro_usd >"):
+            ended = (await here.studio.fetch([task.id], LOCAL, seconds=120))[task.id]
+        assert ended.failure is not None
+        assert (ended.failure.code, ended.charges, here.created) == ("store_unavailable", {}, [])
+        assert "Nothing was charged" in (ended.failure.next_step or "")
 
 
 @pytest.mark.parametrize("seconds", [30, 90])
