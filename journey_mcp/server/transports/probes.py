@@ -20,7 +20,8 @@ class OpenRoutes:
         self._app = app
         # responds to other methods
         self._routes = ExceptionMiddleware(Router(routes, redirect_slashes=False))
-        self._beginnings = {_beginning(route.path) for route in routes}
+        beginnings = [_beginning(route.path) for route in routes]
+        self._beginnings = {*beginnings, *(f"{one.rstrip('/')}/" for one in beginnings)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a path that may be of one of the routes, or pass the request on."""
