@@ -137,3 +137,14 @@ async def test_pages_and_foreign_hosts_may_not_upload(tmp_path: Path) -> None:
             assert (await http.post("/images", content=image_bytes(), headers=headers)).status_code == status
         for method in ("GET", "PUT", "DELETE"):
             assert (await http.request(method, "/images")).status_code == 405
+
+
+async def test_an_upload_counts_as_a_call(tmp_path: Path) -> None:
+    """It arrives whole, in however many parts; one above the limit of the caller is refused."""
+    noise = io.BytesIO()
+    Image.effect_noise((600, 500), 200).save(noise, "PNG")
+    async with serving_uploads(tmp_path, JOURNEY_MCP_CALLS_PER_MINUTE="1") as http:
+        first, second = [await http.post("/images", content=noise.getvalue()) for _ in range(2)]
+    assert (first.status_code, first.json()["width"]) == (201, 600)
+    assert second.status_code == 429
+    assert int(second.headers["retry-after"]) <= 60

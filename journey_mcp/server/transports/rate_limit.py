@@ -1,4 +1,4 @@
-"""The limit on the tool calls of each principal in a minute."""
+"""The limit on the tool calls and uploads of each principal in a minute."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.image_links import PATH as UPLOADS
 from journey_mcp.server.auth.identity import Identity
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.call_bodies import replayed
@@ -17,7 +18,7 @@ _CALL = "tools/call"
 
 
 class RateLimit:
-    """ASGI middleware behind authentication and `CallBodies`: it refuses tool calls above the caller's limit.
+    """ASGI middleware behind authentication and `CallBodies`: it refuses calls and uploads above the caller's limit.
 
     Other requests are not counted: clients of older revisions send several before their first call.
     """
@@ -27,7 +28,7 @@ class RateLimit:
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count a tool call, and pass the request on."""
+        """Count a tool call or an upload, and pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -36,11 +37,14 @@ class RateLimit:
         if limit is None:
             await self._app(scope, receive, send)
             return
-        body = (await receive()).get("body", b"")  # in one piece, from `CallBodies`
-        is_call = is_tool_call(Headers(scope=scope), body)
-        retry_after_s = await self._retry_after_s(identity, limit) if is_call else None
+        if scope["path"] == UPLOADS:  # its body is read later
+            is_counted = True
+        else:
+            body = (await receive()).get("body", b"")  # in one piece, from `CallBodies`
+            is_counted, receive = is_tool_call(Headers(scope=scope), body), replayed(body, receive)
+        retry_after_s = await self._retry_after_s(identity, limit) if is_counted else None
         if retry_after_s is None:
-            await self._app(scope, replayed(body, receive), send)
+            await self._app(scope, receive, send)
         else:
             problem = f"you have made {limit} calls in this minute, as many as you may; nothing was sent or charged"
             response = busy_response(429, problem, retry_after_s=math.ceil(retry_after_s))
