@@ -31,6 +31,7 @@ from journey_mcp.core.urls import BaseUrl
 from journey_mcp.engine.budget import Reach, reaches
 from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING
 from journey_mcp.media.local_files import FOLDERS_SETTING
+from journey_mcp.media.object_store import open_object_store
 from journey_mcp.media.save_folder import SaveFolder
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.providers.accounts import accounts_of
@@ -105,16 +106,17 @@ def _findings() -> list[Finding]:
 
 
 async def examine(settings: Settings, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
-    """Check database, registry, authentication and providers concurrently."""
-    database, registry, authentication, providers = await asyncio.gather(
+    """Check database, image store, registry, authentication and providers concurrently."""
+    database, images, registry, authentication, providers = await asyncio.gather(
         _check("database", lambda: _database(settings), timeout_s),
+        _check("image store", lambda: _image_store(settings), timeout_s),
         _check("registry", lambda: _registry(settings), timeout_s),
         _check("authentication", lambda: _authentication(settings), 2 * timeout_s),
         _check("providers", lambda: _providers(settings, timeout_s), 2 * timeout_s),
     )
     if any(finding.verdict == "problem" for finding in registry):
         providers = []  # they would repeat the problem
-    return [*database, *registry, *authentication, *providers]
+    return [*database, *images, *registry, *authentication, *providers]
 
 
 def _settings() -> Finding:
@@ -269,6 +271,29 @@ def _summary(findings: Sequence[Finding]) -> str:
         return "There are problems: see above."
     hints = any(finding.verdict == "note" and finding.next_step for finding in findings)
     return "It works. The notes suggest improvements." if hints else "Everything works."
+
+
+async def _image_store(settings: Settings) -> list[Finding]:
+    """Write, read and delete an object, if there is an object store."""
+    if settings.store is None:
+        return []
+    facts = {"store": str(settings.store)}
+    async with open_store(settings.resolved_database_url()) as store:
+        try:
+            await open_object_store(settings.store, store.objects).check()
+        except OSError as error:
+            return [
+                Finding(
+                    about="image store",
+                    verdict="problem",
+                    message=f"{settings.store}: {error}",
+                    next_step="Correct JOURNEY_MCP_STORE or its credentials, which docs/images.md names.",
+                    facts=facts,
+                )
+            ]
+    return [
+        Finding(about="image store", verdict="ok", message=f"{settings.store} can be written and read", facts=facts)
+    ]
 
 
 async def _database(settings: Settings) -> list[Finding]:

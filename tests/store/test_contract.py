@@ -1,5 +1,6 @@
 """The contract of the store. The fixture `url` says on which database: `tests/system/store` runs it on PostgreSQL."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.stored_objects import StoredObject
 from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task, new_task_id
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
@@ -726,6 +728,58 @@ async def test_an_upload_is_its_owners_only(store: Store) -> None:
     await store.uploads.add(UPLOAD)
     assert await store.uploads.get(["up_a", "up_none"], principal=LOCAL) == {"up_a": UPLOAD}
     assert await store.uploads.get(["up_a"], principal=Principal("other")) == {}
+
+
+async def test_uploads_are_listed_by_age_and_principal_and_deleted(store: Store) -> None:
+    """For a purge."""
+    for number, principal in enumerate((LOCAL, LOCAL, Principal("other"))):
+        await store.uploads.add(replace(UPLOAD, id=f"up_{number}", principal=principal, created_at=100.0 + number))
+    assert sorted(await store.uploads.ids(before=math.inf, principal=None)) == ["up_0", "up_1", "up_2"]
+    assert await store.uploads.ids(before=101.0, principal=None) == ["up_0"]
+    assert await store.uploads.ids(before=math.inf, principal=Principal("other")) == ["up_2"]
+    await store.uploads.delete(["up_0", "up_2", "up_none"])
+    assert await store.uploads.ids(before=math.inf, principal=None) == ["up_1"]
+
+
+# objects
+
+
+def stored_object(number: int, **more: Any) -> StoredObject:
+    """Return an object."""
+    fields = {"name": f"n{number}", "owner": "o", "format": "png", "bytes": 10, "digest": "d", "created_at": 100.0}
+    return StoredObject(**{**fields, **more})
+
+
+async def test_objects_are_recorded_once_and_added_up(store: Store, other: Store) -> None:
+    """The one that comes second changes nothing; without any there are no bytes."""
+    assert (await store.objects.total(), await store.objects.get(["n1"])) == (0, {})
+    await store.objects.add(first := stored_object(1))
+    await other.objects.add(stored_object(1, bytes=99))
+    await store.objects.add(second := stored_object(2, owner="p", bytes=5_000_000_000))
+    assert await other.objects.get(["n1", "n2", "n3"]) == {"n1": first, "n2": second}
+    assert await other.objects.of(["o", "q"]) == [first]
+    assert await other.objects.total() == 5_000_000_010
+    await store.objects.delete(["n1", "n3"])
+    assert await other.objects.total() == 5_000_000_000
+
+
+async def test_objects_are_listed_oldest_first_a_page_at_a_time(store: Store) -> None:
+    """Also those of one moment, and only those before a time."""
+    stored = [stored_object(number, created_at=100.0 + number // 2) for number in range(5)]
+    for one in reversed(stored):
+        await store.objects.add(one)
+    found: list[StoredObject] = []
+    while page := await store.objects.oldest(limit=2, before=math.inf, after=found[-1] if found else None):
+        found += page
+    assert found == stored
+    assert await store.objects.oldest(limit=9, before=101.0) == stored[:2]
+
+
+async def test_many_objects_at_once(store: Store) -> None:
+    """More names than a statement may have values."""
+    await store.objects.add(stored_object(1))
+    names = [f"n{number}" for number in range(70_000)]
+    assert list(await store.objects.get(names)) == ["n1"]
 
 
 async def test_what_unfinished_tasks_need_is_found(store: Store) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from object_stores import ObjectStoreServer
 
+from journey_mcp.cli.doctor import examine
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.stored_objects import StoredObject
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.image_store import Content, ImageStore, ImageStoreUnavailable, StoredImage
 from journey_mcp.media.object_store import ObjectStore, open_object_store
+from journey_mcp.settings import read_settings
 from journey_mcp.settings.image_store import ImageStoreAddress
 from journey_mcp.store import Store, open_store
 
@@ -205,3 +207,16 @@ def test_an_address_that_the_library_refuses_is_an_error_of_the_setting(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/credentials.json")
     with pytest.raises(SetupError, match="JOURNEY_MCP_STORE=gs://bucket cannot be opened"):
         opened("gs://bucket", database)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_doctor_checks_the_store(
+    server: ObjectStoreServer, prefix: str, tmp_path: Path, *, is_there: bool
+) -> None:
+    """It writes, reads and deletes an object."""
+    address = server.address(prefix) if is_there else server.address(prefix).replace("s3://images/", "s3://nothing/")
+    settings = read_settings({"JOURNEY_MCP_STORE": address, "JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+    (found,) = [finding for finding in await examine(settings) if finding.about == "image store"]
+    expected = ("ok", "can be written and read") if is_there else ("problem", "the image store has no such bucket")
+    assert (found.verdict, expected[1] in found.message) == (expected[0], True)
+    assert server.keys(prefix) == {}
