@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -47,7 +47,7 @@ class OutboundWebhooks:
         safe_http: SafeHttpClient,
         *,
         policy: WebhookPolicy,
-        render: Callable[[Task, float], dict[str, Any]],
+        render: Callable[[Task, float], Awaitable[dict[str, Any]]],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -155,7 +155,7 @@ class OutboundWebhooks:
     async def _problem(self, task: Task) -> str | None:
         """Send the result once; return why the webhook has not accepted it, or `None` if it has."""
         url, now = task.request.webhook_url or "", self._clock.now()
-        content = json.dumps(self._render(task, now), ensure_ascii=False).encode()
+        content = json.dumps(await self._render(task, now), ensure_ascii=False).encode()
         try:
             self._policy.check(url)  # the settings may have changed since the task was created
             headers = self._policy.headers(task.id, url, content, now)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from anyio import to_thread
@@ -60,13 +61,15 @@ class Blobs:
         self._on_written = on_written
 
     async def read(self, id_: ImageId) -> ImageData | None:
-        """Return an image from its copy; `None` if there is none.
+        """Return an image from its copy; `None` if there is none, or it is damaged.
 
         Raises:
-            NotAnImage, OSError: it cannot be read.
+            ImageStoreUnavailable, StoreUnavailable: it cannot be read now.
         """
         content = await self._images.read(str(id_))
-        return None if content is None else await to_thread.run_sync(formats.probe, content)
+        with suppress(NotAnImage):
+            return None if content is None else await to_thread.run_sync(formats.probe, content)
+        return None
 
     async def with_copies(
         self, task_id: str, base_url: str, images: Sequence[OutputImage], *, made_at: float
@@ -76,15 +79,18 @@ class Blobs:
         An image that cannot be stored now has no notice: it can be copied later, as long as its link works.
         """
         copied, notices = [], []
+        is_away = False
         for number, image in enumerate(images, start=1):
-            if image.has_copy or not self._max_bytes:
+            if image.has_copy or not self._max_bytes or is_away:
                 copied.append(image)
                 continue
             link = Link(id=ImageId(task_id, number), url=image.url, base_url=base_url, made_at=made_at)
             try:
                 stored, found = await self.copy(link)
             except OSError as error:
-                _log.warning("no copy of image %s yet: %s", link.id, error)
+                # the result does not wait for a store that is away once for each image
+                is_away = True
+                _log.warning("no copies of the images of %s from %s on yet: %s", task_id, link.id, error)
                 copied.append(image)
             except NoCopy as error:
                 _log.warning("no copy of image %s: %s", link.id, error)

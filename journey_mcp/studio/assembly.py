@@ -194,7 +194,8 @@ def _assemble(
     inbound_webhooks = InboundWebhooks(
         journal, store, clock, outcomes, clients, resume_polling=in_flight.resume_polling
     )
-    outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http)
+    files = ImageFiles(store, stored, clock, links, is_settled=copies.is_settled)
+    outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http, files)
 
     def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[Notice]) -> Submitter:
         failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
@@ -238,7 +239,7 @@ def _assemble(
         queues=queues,
         outcomes=outcomes,
         copies=copies,
-        files=ImageFiles(store, stored, clock, links, is_settled=copies.is_settled),
+        files=files,
         lifecycle=lifecycle,
         views=views,
         previews=previews,
@@ -269,11 +270,18 @@ def _copies(
 
 
 def _outbound_webhooks(
-    settings: Settings, clock: Clock, store: Store, journal: Journal, safe_http: SafeHttpClient
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    journal: Journal,
+    safe_http: SafeHttpClient,
+    files: ImageFiles,
 ) -> OutboundWebhooks:
     redactor = redactor_of(*settings.secrets)
 
-    def render(task: Task, now: float) -> dict[str, Any]:
+    async def render(task: Task, now: float) -> dict[str, Any]:
+        if files.has_links:
+            (task,) = await files.located([task])
         plain: dict[str, Any] = redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False))
         return plain
 

@@ -53,6 +53,33 @@ async def test_without_a_copy_the_image_is_returned_anyway(tmp_path: Path, fault
         assert not list((tmp_path / "pictures").glob("*"))
 
 
+@pytest.mark.parametrize("keep", ["all", "expiring"])
+async def test_a_copy_that_cannot_be_stored_now_is_stored_later(tmp_path: Path, keep: str) -> None:
+    """A full disk, or a file in place of the folder: the result is not held up, and no notice says that it is over."""
+    (tmp_path / "pictures").touch()
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_KEEP_IMAGES=keep) as here:
+        task = await here.made(**KITE)
+        assert (task.status, task.images[0].path, task.notices) == (Status.SUCCEEDED, None, ())
+        await here.clock.sleep(5)
+        (tmp_path / "pictures").unlink()
+        await here.clock.sleep(80)
+        found = (await here.studio.fetch([task.id], LOCAL))[task.id]
+        assert found.images[0].path is not None
+        assert found.notices == ()
+
+
+@pytest.mark.parametrize("keep", ["all", "expiring"])
+async def test_a_copy_that_cannot_be_stored_until_its_link_dies_is_reported(tmp_path: Path, keep: str) -> None:
+    """With the reason, once there is nothing more to try."""
+    (tmp_path / "pictures").touch()
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_KEEP_IMAGES=keep) as here:
+        task = await here.made(**KITE)
+        await here.clock.sleep(700)
+        found = (await here.studio.fetch([task.id], LOCAL))[task.id]
+        (notice,) = found.notices
+        assert notice.code == "copy_failed"
+
+
 @pytest.mark.parametrize("setting", [{"JOURNEY_MCP_COPY_MAX_MB": 0}, {"JOURNEY_MCP_KEEP_IMAGES": "off"}])
 async def test_a_setting_turns_copies_off(tmp_path: Path, setting: dict[str, Any]) -> None:
     """Either one keeps none, and says nothing."""

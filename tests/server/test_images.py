@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from drawn import exif
+from engine.test_outbound_webhooks import receiving
 from manual_clock import ManualClock
 from mcp import Client
 from starlette.applications import Starlette
 from studio.test_inputs import data_uri, image_bytes
-from support import environment_of, free_port, running_studio, serving
+from support import Authority, environment_of, free_port, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.core.image_links import ImageLinks
@@ -239,6 +240,16 @@ async def test_results_carry_a_link_of_ours_where_the_providers_link_dies(tmp_pa
         edited = (await client.call_tool("edit_image", edit)).structured_content or {}
         assert edited["status"] == "succeeded", edited
         assert BASE not in str(upstream.sandbox.request_log.submissions[-1].request)
+
+
+async def test_webhooks_of_callers_carry_the_same_link(tmp_path: Path, authority: Authority) -> None:
+    """That of the provider may die before an automation has read it."""
+    async with receiving(authority) as receiver:
+        async with serving_mcp(tmp_path, "bfl", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as (client, _, _upstream):
+            made = await called(client, "imagine", **BFL, webhook_url=receiver.url)
+            await receiver.until_received()
+        (sent,) = receiver.objects
+        assert sent["images"][0]["url"] == made["images"][0]["url"]
 
 
 async def test_links_that_last_stay_those_of_the_provider(tmp_path: Path) -> None:
