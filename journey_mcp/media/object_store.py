@@ -176,7 +176,7 @@ class ObjectStore:
 
         backend: Any = self._backend
         key = _key(image.id, image.format)
-        return await _answered(obstore.sign_async(backend, "GET", key, timedelta(seconds=seconds)))
+        return str(await _answered(obstore.sign_async(backend, "GET", key, timedelta(seconds=seconds))))
 
     async def write(self, image_id: str, kind: str, content: bytes, *, made_at: float) -> StoredImage:
         """Store an image of this format, unless it is stored already."""

@@ -25,6 +25,8 @@ class Defaults:
     keep_days: int
     takes_files: bool = True
     """Images may be paths, because the client is on this machine."""
+    hosts_images: bool = False
+    """Images may be data at every provider, because the server hosts them for those that take URLs only."""
     has_links: bool = False
     """Results carry a `resource_link` for each image."""
     pinned: Mapping[tuple[ModelTool, str], str] = field(default_factory=dict)
@@ -51,6 +53,7 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
         wait_s=settings.wait_s,
         keep_days=settings.keep_days,
         takes_files=takes_files,
+        hosts_images=settings.link_base_url is not None,
         has_links=settings.resource_links == "on",
         pinned=_pinned(catalog, usual),
     )

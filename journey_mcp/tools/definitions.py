@@ -276,7 +276,9 @@ def _creation_tool(
 
 def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
     """Return the forms in which an image may be given."""
-    has_data = any(offer.images.takes_data for offers in catalog.offers.values() for offer in offers)
+    has_data = defaults.hosts_images or any(
+        offer.images.takes_data for offers in catalog.offers.values() for offer in offers
+    )
     files = ", local path" if defaults.takes_files else ""
     more = f", data URI{files}" if has_data else ""
     return f"id of an earlier image (tsk_….2), public URL{more}"

@@ -14,7 +14,7 @@ from support import SERVICES, compact
 from journey_mcp.core.requests import ModelTool
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.server.app import INSTRUCTIONS
-from journey_mcp.settings import read_settings
+from journey_mcp.settings import Settings, read_settings
 from journey_mcp.tools.tool_set import ToolSet, read_tool_set
 
 SPECS = Path(__file__).parents[2] / "tool_specs"
@@ -213,3 +213,16 @@ def test_the_descriptions_show_the_settings() -> None:
     assert "kept 3 days" in imagine["description"]
     assert "seededit (default)" in edit["description"]
     assert "default 7" in fetch["inputSchema"]["properties"]["wait_s"]["description"]
+
+
+def test_data_is_offered_where_the_server_hosts_it() -> None:
+    """JourneyAPI alone takes URLs only; with a public address over HTTP, it gets a link to the data."""
+
+    def forms(settings: Settings) -> str:
+        tools = read_tool_set(settings, takes_files=False).tools
+        (edit,) = [tool for tool in tools if tool["name"] == "edit_image"]
+        return str(edit["inputSchema"]["properties"]["image"]["description"])
+
+    settings = read_settings({"JOURNEYAPI_API_KEY": "k", "JOURNEY_MCP_SERVER_URL": "https://mcp.example.com"})
+    assert "data URI" not in forms(settings)
+    assert "data URI" in forms(settings.over_http())
