@@ -95,7 +95,7 @@ async def _export(settings: Settings, file: Path, with_running: bool) -> Moved: 
             with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as writer:
                 async with _opened(settings) as (store, images):
                     moved = await export_journal(store, images, writer, Clock(), with_running=with_running)
-            os.link(beside, file)  # a file that was made meanwhile stays
+            beside.rename(file)
             return moved
         finally:
             beside.unlink(missing_ok=True)

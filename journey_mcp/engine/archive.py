@@ -36,6 +36,8 @@ _IMAGE = re.compile(
 _MAX_ROWS_BYTES = 256 * 1024 * 1024
 """Of a page of rows, which is a few hundred."""
 _MAX_NAMED = 5
+_CLOCKS_DIFFER_S = 60.0
+"""A lease is by another clock, perhaps: it counts for so much longer."""
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ async def _check_unfinished(store: Store, clock: Clock) -> None:
     found = [
         task_id
         for task_id, worker, lease_until in await store.transfer.unfinished()
-        if lease_until > clock.now() or is_alive(worker)
+        if lease_until > clock.now() - _CLOCKS_DIFFER_S or is_alive(worker)
     ]
     if found:
         more = "" if len(found) <= _MAX_NAMED else f" and {len(found) - _MAX_NAMED} more"

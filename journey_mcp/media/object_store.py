@@ -93,11 +93,7 @@ def _backend(address: ImageStoreAddress) -> "Backend":
     from obstore.store import AzureStore, GCSStore, S3Store  # noqa: PLC0415  # an extra
 
     options = dict(_CLIENT_OPTIONS)
-    if address.endpoint and address.endpoint.startswith("http://"):
-        options["allow_http"] = True
     more: Any = {"prefix": address.prefix or None, "client_options": options, "retry_config": _RETRIES}
-    if address.endpoint:
-        more["endpoint"] = address.endpoint
     if address.scheme == "gs":
         return GCSStore(address.bucket, **more)
     if address.scheme == "az":
@@ -105,8 +101,9 @@ def _backend(address: ImageStoreAddress) -> "Backend":
     if address.region:
         more["region"] = address.region
     if address.endpoint:
-        # most stores besides Amazon's have no name of its own for each bucket
-        more["virtual_hosted_style_request"] = False
+        options["allow_http"] = address.endpoint.startswith("http://")
+        # most stores besides Amazon's have no host of its own for each bucket
+        more |= {"endpoint": address.endpoint, "virtual_hosted_style_request": False}
     return S3Store(address.bucket, **more)
 
 

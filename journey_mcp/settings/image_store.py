@@ -8,7 +8,8 @@ _SCHEMES = ("s3", "gs", "az")
 _FORM = "must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://ACCOUNT/CONTAINER/PREFIX"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}")
 _PREFIX = re.compile(r"[A-Za-z0-9._/-]{0,400}")
-_OPTIONS = ("endpoint", "region", "links")
+_OF_S3 = ("endpoint", "region")
+_OPTIONS = (*_OF_S3, "links")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,8 @@ class ImageStoreAddress:
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         if unknown := next((name for name in options if name not in _OPTIONS), None):
             raise ValueError(f"has the unknown option {unknown!r}; there are {', '.join(_OPTIONS)}")
+        if parts.scheme != "s3" and (only := next((name for name in _OF_S3 if name in options), None)):
+            raise ValueError(f"has the option {only!r}, which is for s3:// only")
         return cls(
             text=text,
             scheme=parts.scheme,

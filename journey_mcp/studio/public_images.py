@@ -32,8 +32,10 @@ class PublicImages:
         self._links = links
         self._clock = clock
 
-    async def open(self, file_name: str, expiry: str, signature: str) -> PublicImage | str | None:
-        """Return the image of a link, or the URL at which the image store itself serves it.
+    async def open(
+        self, file_name: str, expiry: str, signature: str, *, may_redirect: bool
+    ) -> PublicImage | str | None:
+        """Return the image of a link; or, for a request that may be redirected, its URL at the image store.
 
         `None` for a link that is wrong or has expired, for an image that is gone, and for a file that is no image that
         browsers show.
@@ -48,7 +50,7 @@ class PublicImages:
         stored = (await self._images.find([image_id])).get(image_id) if expires_at is not None else None
         if expires_at is None or stored is None or stored.file_name != file_name:
             return None
-        if url := await self._images.link(stored, _STORE_LINK_S):
+        if may_redirect and (url := await self._images.link(stored, _STORE_LINK_S)):
             return url
         content = await self._images.describe(image_id)
         kind = shown_format_of(await self._head(stored, content.size_bytes)) if content else None

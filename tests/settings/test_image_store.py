@@ -49,6 +49,7 @@ def test_azure_has_an_account_and_a_container() -> None:
         ("s3://b/a b", "must be s3://"),
         ("s3://b?endpont=https://x", "unknown option 'endpont'"),
         ("s3://b?endpoint=http://minio:99999", "has an endpoint that is no address"),
+        ("gs://b?region=eu-1", "has the option 'region', which is for s3:// only"),
         ("s3://b?endpoint=minio", "has an endpoint that is no address"),
         ("s3://b?endpoint=https://a:b@minio", "has an endpoint that is no address"),
         ("s3://b?links=maybe", "links= neither ours"),

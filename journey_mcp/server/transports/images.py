@@ -45,7 +45,9 @@ def image_route(images: OpenImages) -> Route:
 async def _serve(request: Request, images: "PublicImages") -> Response:
     file_name = request.path_params["file_name"]
     query = request.query_params
-    found = await images.open(file_name, query.get("e", ""), query.get("s", ""))
+    # the signature of a store's link holds for one method
+    may_redirect = request.method == "GET"
+    found = await images.open(file_name, query.get("e", ""), query.get("s", ""), may_redirect=may_redirect)
     if found is None:
         # the same for a wrong, an expired and an unknown one
         return Response(

@@ -42,6 +42,8 @@ async def test_an_image_is_read_through_its_link(
             assert (first.headers["referrer-policy"], answer.content) == ("no-referrer", GIF)
             assert answer.headers["content-type"] == "image/gif"
             assert answer.headers["content-disposition"] == f'inline; filename="{IMAGE_ID}.gif"'
+            head = await http.head(path)
+            assert (head.status_code, head.headers["content-length"]) == (200, str(len(GIF)))
             if serves == "store":
                 assert first.headers["location"].startswith(server.origin)
                 assert (await http.get(path.replace("&s=", "&s=0"))).status_code == 404
