@@ -1,5 +1,6 @@
 """`GET /images/<file name>?e=…&s=…`: stored images behind signed links, as images and never as something that runs."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.image_links import PATH
@@ -22,6 +24,8 @@ _SAFE = {
     "cross-origin-resource-policy": "cross-origin",
 }
 _RETRY_AFTER_S = 5
+
+_log = logging.getLogger(__name__)
 
 OpenImages = Callable[[], "PublicImages | None"]
 """Returns the images; `None` as long as the server is starting."""
@@ -83,7 +87,22 @@ async def _content(request: Request, images: "PublicImages", found: "PublicImage
     stream = images.stream(found, start, end)
     # an error before the first byte can still be answered
     first = await anext(aiter(stream), b"")
-    return StreamingResponse(_from(first, stream), status, headers)
+    return _ImageResponse(_from(first, stream), status, headers)
+
+
+class _ImageResponse(StreamingResponse):
+    """A response that ends with a broken connection, and not with a traceback, if the rest cannot be read."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the image; leave the response incomplete after an error, so that the client sees that it is."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async for part in self.body_iterator:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        except OSError as error:
+            _log.warning("an image is cut off, because the rest cannot be read: %s", error)
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

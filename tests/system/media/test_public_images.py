@@ -55,3 +55,35 @@ async def test_an_image_is_read_through_its_link(
             assert (away.status_code, away.headers["retry-after"]) == (503, "5")
             server.remove(f"{prefix}/images/{IMAGE_ID.partition('.')[0]}/1.gif")
             assert (await http.get(path)).status_code == 404
+
+
+async def collect(answer: httpx2.Response, parts: list[bytes]) -> None:
+    """Add the parts of the body as they come."""
+    async for part in answer.aiter_raw():
+        parts.append(part)  # noqa: PERF401  # those before an error count
+
+
+async def test_a_store_that_goes_away_in_the_middle_breaks_the_connection(
+    server: ObjectStoreServer, prefix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client sees that the image is not whole, and asks for the rest later; there is no traceback."""
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as database:
+        store = open_object_store(ImageStoreAddress.parse(server.address(prefix)), database.objects)
+        links, clock = ImageLinks([b"k"], BASE), Clock()
+        images = PublicImages(store, links, clock)
+        content = GIF * 4
+        link = links.for_an_hour((await store.write(IMAGE_ID, "gif", content, made_at=1.0)).file_name, now=clock.now())
+        assert link
+        path = link.url.removeprefix(BASE)
+        app = Starlette(routes=[image_route(lambda: images)])
+        async with serving(app) as origin, httpx2.AsyncClient(base_url=origin, trust_env=False, timeout=60) as http:
+            parts: list[bytes] = []
+            async with http.stream("GET", path) as answer:
+                with server.stopped(), pytest.raises(httpx2.RemoteProtocolError):
+                    await collect(answer, parts)
+            read = b"".join(parts)
+            assert 0 < len(read) < len(content)
+            rest = await http.get(path, headers={"range": f"bytes={len(read)}-"})
+            assert read + rest.content == content
+        assert "Traceback" not in caplog.text
+        assert "an image is cut off" in caplog.text
