@@ -269,7 +269,7 @@ class Settings(BaseModel):
         None,
         title="JOURNEY_MCP_SECRET",
         description="A secret of at least 32 characters that all servers on one database share, so that each accepts "
-        "what another one has sealed. During a rotation two, comma-separated: the first one seals.",
+        "what another one has sealed or signed. During a rotation two, comma-separated: the first one seals and signs.",
     )
     store: Annotated[ImageStoreAddress | None, _Parsed(ImageStoreAddress.parse)] = Field(
         None,

@@ -106,11 +106,8 @@ async def open_studio(
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
-        if settings.store is None and store.is_shared:
-            _log.warning(
-                "JOURNEY_MCP_STORE is not set: images are stored on this machine, and other servers on the same "
-                "database do not see them"
-            )
+        if store.is_shared:
+            _warn_if_alone(settings)
         callback_urls = CallbackUrls(settings.public_url if listening else None)
         assembled = _assemble(settings, clock, store, clients, workers, callback_urls, principals)
         try:
@@ -120,6 +117,19 @@ async def open_studio(
             # also when cancelled: other processes need not wait until the leases expire
             with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
                 await _release_leases(store, assembled.worker_id)
+
+
+def _warn_if_alone(settings: Settings) -> None:
+    """Log what this server does not share with others on its database."""
+    if settings.store is None:
+        _log.warning(
+            "JOURNEY_MCP_STORE is not set: images are stored on this machine, and other servers on the same database "
+            "do not see them"
+        )
+    if settings.link_base_url and settings.secret is None:
+        _log.warning(
+            "JOURNEY_MCP_SECRET is not set: links to images work at this server only, and until it is restarted"
+        )
 
 
 @asynccontextmanager
@@ -175,7 +185,7 @@ def _assemble(
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
     stored = image_store_of(settings, store.objects)
-    links = ImageLinks(_link_keys(), settings.link_base_url)
+    links = ImageLinks(_link_keys(settings), settings.link_base_url)
     retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
     blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
@@ -248,9 +258,9 @@ def _assemble(
     return _Assembled(studio, lifecycle, inbound_webhooks, journal.worker_id)
 
 
-def _link_keys() -> Sequence[bytes]:
-    """Return a key that ends with this process: its links are for this process, until it ends."""
-    return (secrets.token_bytes(32),)
+def _link_keys(settings: Settings) -> Sequence[bytes]:
+    """Return the keys that sign links; without a secret, one of this process, with which its links end."""
+    return settings.secret.keys("image links") if settings.secret else (secrets.token_bytes(32),)
 
 
 def _copies(

@@ -30,6 +30,7 @@ from journey_mcp.studio.public_images import PublicImages
 
 BASE = "https://mcp.example.test"
 KEY = b"k" * 32
+OLD, NEW = "o" * 32, "n" * 32
 IMAGE_ID = f"tsk_{'a' * 22}.1"
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + b"\0" * 40
@@ -250,6 +251,19 @@ async def test_webhooks_of_callers_carry_the_same_link(tmp_path: Path, authority
             await receiver.until_received()
         (sent,) = receiver.objects
         assert sent["images"][0]["url"] == made["images"][0]["url"]
+
+
+@pytest.mark.parametrize(("maker", "other", "status"), [(OLD, f"{NEW},{OLD}", 200), (OLD, NEW, 404), ("", "", 404)])
+async def test_a_link_works_at_every_server_that_has_its_secret(
+    tmp_path: Path, maker: str, other: str, status: int
+) -> None:
+    """Also during a rotation. Without a secret it ends with its process."""
+    first, second = [dict[str, Any](JOURNEY_MCP_SECRET=secret) if secret else {} for secret in (maker, other)]
+    async with serving_mcp(tmp_path, "bfl", **first) as (client, _, _upstream):
+        (image,) = (await called(client, "imagine", **BFL))["images"]
+    async with serving_mcp(tmp_path, "bfl", **second) as (client, http, _upstream):
+        await called(client, "fetch_task")  # when it is answered, the server has started
+        assert (await http.get(image["url"].removeprefix(BASE))).status_code == status
 
 
 async def test_links_that_last_stay_those_of_the_provider(tmp_path: Path) -> None:
