@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from engine.test_archive import UPLOAD, fill, task_id
 from object_stores import ObjectStoreServer
-from postgres import SOURCES, programs, running_server
+from postgres import SOURCES, running_server
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.principals import LOCAL
@@ -35,10 +35,6 @@ async def test_a_journal_moves_there_and_back(
     server: ObjectStoreServer, prefix: str, tmp_path: Path, source: str
 ) -> None:
     """Every row and every image, in both directions; then everything is deleted from database and store."""
-    try:
-        programs(source)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
     there, back = io.BytesIO(), io.BytesIO()
     async with open_store(f"sqlite:///{tmp_path}/a/tasks.db") as store:
         await fill(store, ImageFolder(tmp_path / "a"), 300)
