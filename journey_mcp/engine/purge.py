@@ -55,6 +55,8 @@ class Purge:
             await self._images.delete(ids)
             await self._store.copies.delete(ids)
             deleted += await self._store.tasks.delete(ids)
+            # servers have finished tasks in memory
+            await self._store.notifications.send(ids)
         uploads = await self._uploads(selection)
         for start in range(0, len(uploads), _AT_ONCE):
             some = uploads[start : start + _AT_ONCE]

@@ -4,7 +4,7 @@ They are hints. One may be late or lost, so those who wait for a task also read 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,7 +44,14 @@ class Notifications(Protocol):
         ...
 
     async def notify(self, task_id: str) -> None:
-        """Notify every process, this one included, of a change that is stored. It returns at once, and never raises."""
+        """Notify every process, this one included, of a change that is stored. It returns at once, and never raises.
+
+        Nothing is sent while this process does not `run`.
+        """
+        ...
+
+    async def send(self, task_ids: Collection[str]) -> None:
+        """Notify every process of changes that are stored, before it returns. It never raises."""
         ...
 
     async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
@@ -61,6 +68,9 @@ class NoNotifications:
     is_live = False
 
     async def notify(self, task_id: str) -> None:
+        """Do nothing."""
+
+    async def send(self, task_ids: Collection[str]) -> None:
         """Do nothing."""
 
     async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
@@ -88,6 +98,14 @@ class PostgresqlNotifications:
             self._changed.add(task_id)
             self._has_changes.set()
 
+    async def send(self, task_ids: Collection[str]) -> None:
+        """Notify every process of changes."""
+        try:
+            # not in the transaction that saves: there it waits for a lock of the whole server
+            await self._writer.rows(_NOTIFY, {"channel": CHANNEL, "ids": list(task_ids)})
+        except StoreUnavailable as error:
+            _log.warning("other processes are not notified of %d changed tasks: %s", len(task_ids), error)
+
     async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
         """Listen and send until cancelled."""
         self._is_running = True
@@ -105,11 +123,7 @@ class PostgresqlNotifications:
             await self._has_changes.wait()
             self._has_changes = anyio.Event()
             changed, self._changed = self._changed, set()
-            try:
-                # not in the transaction that saves: there it waits for a lock of the whole server
-                await self._writer.rows(_NOTIFY, {"channel": CHANNEL, "ids": list(changed)})
-            except StoreUnavailable as error:
-                _log.warning("other processes are not notified of %d changed tasks: %s", len(changed), error)
+            await self.send(changed)
 
     async def _listen(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> float:
         """Listen until the connection is lost; return the seconds after which to try again."""

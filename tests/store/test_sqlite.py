@@ -214,5 +214,6 @@ async def test_there_are_no_notifications(tmp_path: Path) -> None:
     heard: list[str] = []
     async with store_in(tmp_path) as store:
         await store.notifications.notify("tsk_a")
+        await store.notifications.send(["tsk_a"])
         await store.notifications.run(heard.append, lambda: heard.append("gap"))
         assert (store.notifications.is_live, heard) == (False, [])

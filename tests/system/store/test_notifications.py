@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
+from engine.test_archive import fill, task_id
 from postgres import execute, running_server
 from processes import TIMEOUT_S, in_thread
 
+from journey_mcp.engine.purge import Purge, Selection
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.store import Store, open_store
 
 
@@ -67,6 +71,15 @@ async def test_nothing_is_sent_by_a_process_that_does_not_listen(url: str) -> No
         await other.notifications.notify("tsk_b")
         await heard.until_task("tsk_b")
         assert heard.tasks == ["tsk_b"]
+
+
+async def test_a_command_notifies_of_the_tasks_that_it_deletes(url: str, tmp_path: Path) -> None:
+    """Servers have them in memory."""
+    async with open_store(url) as store, open_store(url) as other, listening(other) as heard:
+        await fill(store, images := ImageFolder(tmp_path))
+        await Purge(store, images).run(Selection())
+        for number in range(3):
+            await heard.until_task(task_id(number))
 
 
 async def test_a_lost_connection_is_a_gap(url: str) -> None:
