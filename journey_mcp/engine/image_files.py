@@ -20,7 +20,6 @@ from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import SANDBOX, Task
-from journey_mcp.media.blobs import with_copy
 from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.store import Store
 
@@ -146,7 +145,7 @@ def _with_files(image: OutputImage, record: CopyRecord, stored: StoredImage | No
         width=image.width or record.width,
         height=image.height or record.height,
     )
-    return with_copy(located, stored) if stored else located
+    return stored.copy_of(located) if stored else located
 
 
 def _with_link(image: OutputImage, task: Task, stored: StoredImage, links: ImageLinks, now: float) -> OutputImage:

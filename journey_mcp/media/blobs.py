@@ -97,7 +97,7 @@ class Blobs:
                 notices.append(Notice.of("copy_failed", image=str(link.id), reason=reason_of(error)))
                 copied.append(image)
             else:
-                image = with_copy(image, stored)  # noqa: PLW2901
+                image = stored.copy_of(image)  # noqa: PLW2901
                 copied.append(replace(image, mime_type=found.mime_type, width=found.width, height=found.height))
         return tuple(copied), tuple(notices)
 
@@ -137,13 +137,6 @@ class Blobs:
         max_bytes = self._max_bytes or formats.MAX_BYTES
         content = (await safe_http.get(link.url, max_bytes=max_bytes, within_s=_TIMEOUT_S)).content
         return await to_thread.run_sync(formats.probe, content)
-
-
-def with_copy(image: OutputImage, stored: StoredImage) -> OutputImage:
-    """Return the image with its copy, which has a path on this machine or is in an object store."""
-    if stored.path is None:
-        return replace(image, is_stored=True)
-    return replace(image, path=str(stored.path))
 
 
 def reason_of(error: Exception) -> str:

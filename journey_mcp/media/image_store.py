@@ -4,11 +4,11 @@
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from journey_mcp.core.images import ImageId, UploadId
+from journey_mcp.core.images import ImageId, OutputImage, UploadId
 
 ENDINGS = {"png": "png", "jpeg": "jpg", "webp": "webp", "gif": "gif"}
 """How files end, by format."""
@@ -32,6 +32,10 @@ class StoredImage:
     def file_name(self) -> str:
         """The id with the ending of the format."""
         return f"{self.id}.{ENDINGS[self.format]}"
+
+    def copy_of(self, image: OutputImage) -> OutputImage:
+        """Return the image with this copy, which has a path on this machine or is in an object store."""
+        return replace(image, is_stored=True) if self.path is None else replace(image, path=str(self.path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
