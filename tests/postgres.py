@@ -180,7 +180,7 @@ def running_server(source: str, primary: Server | None = None) -> Iterator[Serve
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)
 
 
 @contextmanager

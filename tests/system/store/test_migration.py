@@ -1,5 +1,7 @@
 """Migrations on PostgreSQL: the tables that the code names, and servers of the version before that go on meanwhile."""
 
+import os
+import subprocess
 import threading
 from typing import Any
 
@@ -7,10 +9,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from postgres import execute
-from processes import in_thread
+from processes import COMMAND, TIMEOUT_S, in_thread
 from store.examples import TASK
 
-from journey_mcp.cli.migrate import migrate as migrate_command
 from journey_mcp.core.errors import SetupError
 from journey_mcp.store import Store, open_store, schema
 from journey_mcp.store.migrations import STEPS
@@ -123,14 +124,15 @@ async def test_a_database_of_a_newer_version_is_left_alone(url: str) -> None:
             pass
 
 
-def test_the_command_migrates(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_migrates(url: str) -> None:
     """Before any server starts; it shows no password."""
     create_version(url, BEFORE)
-    monkeypatch.setenv("JOURNEY_MCP_DATABASE_URL", url.replace("postgres@", "postgres:s3cret-word@"))
-    migrate_command()
-    shown = capsys.readouterr().out
-    assert shown.startswith("postgresql://postgres:***@127.0.0.1:")
-    assert shown.endswith(f"has version {Store.version}.\n")
+    environment = {**os.environ, "JOURNEY_MCP_DATABASE_URL": url.replace("postgres@", "postgres:s3cret-word@")}
+    done = subprocess.run(
+        [*COMMAND, "migrate"], env=environment, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
+    )
+    assert done.stdout.startswith("postgresql://postgres:***@127.0.0.1:")
+    assert done.stdout.endswith(f"has version {Store.version}.\n")
     assert execute(url, "SELECT max(version) FROM schema_version") == [(Store.version,)]
 
 
