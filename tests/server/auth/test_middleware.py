@@ -260,7 +260,7 @@ async def test_a_request_that_was_not_authenticated_has_no_identity(tmp_path: Pa
             headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": OLD}
             body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
             answer = await http.post("/mcp", json=body, headers=headers)
-        assert "error" in answer.text
+        assert answer.is_error
         assert "inputSchema" not in answer.text
 
 
