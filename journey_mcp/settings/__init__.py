@@ -252,7 +252,7 @@ class Settings(BaseModel):
     tokens_file: Path | None = Field(
         None,
         title="JOURNEY_MCP_TOKENS_FILE",
-        description="File of the bearer tokens that clients over HTTP may use; `journey-mcp token` writes it.",
+        description="File of the bearer tokens that clients over HTTP may use; `token new` adds one.",
     )
     oauth_issuer: str | None = Field(
         None,
