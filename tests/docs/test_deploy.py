@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from journey_mcp.settings import variables
+from journey_mcp.settings.image_store import ImageStoreAddress
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -49,6 +50,7 @@ def test_the_compose_file_starts_replicas_behind_a_proxy() -> None:
     for replica in replicas:
         assert command(replica["command"]) == SERVED
         assert set(replica["depends_on"]) == {"postgres", "objects"}
+        assert ImageStoreAddress.parse(replica["environment"]["JOURNEY_MCP_STORE"]).endpoint == "http://objects:8333"
         assert replica["read_only"]
         assert int(replica["stop_grace_period"].removesuffix("s")) >= 15
     assert services["proxy"]["ports"] == ["127.0.0.1:8080:8080"]
