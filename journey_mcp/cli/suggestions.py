@@ -21,6 +21,10 @@ _COMMANDS = {
     "doctor": ("check", "config", "settings", "balance", "credits", "providers", "test"),
     "serve": ("server", "start", "run", "stdio", "http", "mcp"),
     "specs": ("tools", "schema"),
+    "token": ("tokens", "auth", "login", "user", "users"),
+    "new": ("create", "make", "add", "generate", "issue"),
+    "list": ("ls", "show"),
+    "revoke": ("delete", "remove", "rm", "cancel"),
     "--help": ("help",),
     "--version": ("version",),
 }
@@ -90,7 +94,9 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the named command, or fail with a suggestion."""
         if args[0] not in self.commands:
-            ctx.fail(_no_command(args, list(self.commands)))
+            ctx.fail(
+                _no_command(args, list(self.commands), f"journey-mcp {self.name}" if ctx.parent else "journey-mcp")
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -119,12 +125,14 @@ def _for_option(given: str, names: Sequence[str]) -> str:
     return _HINTS.get(meant[0], f"Did you mean {' or '.join(meant)}?")
 
 
-def _no_command(args: Sequence[str], commands: Sequence[str]) -> str:
+def _no_command(args: Sequence[str], commands: Sequence[str], before: str) -> str:
     word = args[0]
-    meant = [name for name, others in _COMMANDS.items() if word.lower() in others] or _near(word.lower(), commands)
+    known = [*commands, "--help", "--version"]
+    meant = [name for name, others in _COMMANDS.items() if word.lower() in others and name in known]
+    meant = meant or _near(word.lower(), commands)
     if meant:
-        hint = f"Did you mean journey-mcp {' or '.join(meant)}?"
-    elif len(args) > 1 or " " in word.strip():
+        hint = f"Did you mean {before} {' or '.join(meant)}?"
+    elif "imagine" in commands and (len(args) > 1 or " " in word.strip()):
         hint = f"To make an image: journey-mcp imagine {shlex.quote(' '.join(args))}"
     else:
         hint = f"Commands: {', '.join(commands)}."
