@@ -227,7 +227,8 @@ class Journal:
             task = self._perhaps_added[0]
             unsent = NotSubmitted("The task database did not answer when the task was stored.")
             await self._store.tasks.save(task.refused(unsent.failure, self._clock.now()), worker_id=self.worker_id)
-            self._perhaps_added.remove(task)
+            # a call at the same time may have ended it too
+            self._perhaps_added = [other for other in self._perhaps_added if other is not task]
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[Watch]:

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 from manual_clock import until
 from support import Environment, created, make_environment, make_request, running_studio, settings_for
@@ -87,6 +88,19 @@ async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
         assert here.asked["imagine"] == 0
         show(tmp_path)
         assert (await here.made()).status is Status.SUCCEEDED
+
+
+async def test_calls_at_the_same_time_after_one_that_could_not_be_stored(tmp_path: Path) -> None:
+    """Each of them first ends the task that may be stored all the same."""
+    async with make_environment(tmp_path) as here:
+        hide(tmp_path)
+        with pytest.raises(StoreUnavailable):
+            await created(here.studio, make_request())
+        show(tmp_path)
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(here.made)
+        assert count(tmp_path, "status = 'succeeded'") == 3
 
 
 async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path: Path) -> None:
