@@ -111,7 +111,7 @@ bench: $(READY) ## speed and memory, as ratios within one run
 screenshots: $(DRIVER) ## draw the screenshots of the documents, and those that the tests compare with (5 min)
 	PYTHONPATH=tests $(BIN)/python -m browser
 
-chaos: $(READY) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
+chaos: $(READY) $(DATABASES) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
 attack: $(READY) ## attack a running product on this machine (6 min); the figures go into docs/reliability.md

@@ -6,14 +6,20 @@ import datetime as dt
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from postgres import Server, running_server
+
 from bench.report import machine
-from chaos.audit import Record, problems
+from chaos.audit import problems
 from chaos.chain import run_all
 from chaos.plan import KILLS, chains
 from chaos.report import summary
 
+DATABASES = ("sqlite", "postgresql")
+_PARTS = {"sqlite": "chaos", "postgresql": "chaos on PostgreSQL"}
+"""Where the figures of each database are in the document."""
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
@@ -24,25 +30,27 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="repeats a plan; the default is derived from the date")
     parser.add_argument("--at-once", type=int, default=6, help="chains of servers that run concurrently (%(default)s)")
     parser.add_argument("--keep", type=Path, help="an empty folder in which the databases and logs are kept")
+    parser.add_argument("--database", choices=DATABASES, default=DATABASES[0], help="of the servers (%(default)s)")
     parser.add_argument("--write", action="store_true", help="write docs/reliability.md too")
     options = parser.parse_args()
     today = dt.datetime.now(tz=dt.UTC).date()
     seed: int = int(f"{today:%Y%m%d}") if options.seed is None else options.seed
-    with tempfile.TemporaryDirectory() as folder:
+    planned = [chain for round_ in range(options.rounds) for chain in chains(seed, round_)]
+    with tempfile.TemporaryDirectory() as folder, _server_of(options.database) as database:
         started = time.monotonic()
-        records = asyncio.run(_run(seed, options.rounds, options.keep or Path(folder), options.at_once))
+        running = run_all(planned, options.keep or Path(folder), at_once=options.at_once, database=database)
+        records = asyncio.run(running)
     text = summary(records, seed=seed, where=machine(), when=f"{today}", took_s=time.monotonic() - started)
     sys.stdout.write(text)
     found = [problem for chain in records for problem in problems(chain)]
     sys.stdout.writelines(f"{problem}\n" for problem in found)
     if not found and options.write:
-        write(text, _DOCUMENT)
+        write(text, _DOCUMENT, _PARTS[options.database])
     return 1 if found else 0
 
 
-async def _run(seed: int, rounds: int, folder: Path, at_once: int) -> list[Record]:
-    planned = [chain for round_ in range(rounds) for chain in chains(seed, round_)]
-    return await run_all(planned, folder, at_once=at_once)
+def _server_of(database: str) -> AbstractContextManager[Server | None]:
+    return running_server("wheel") if database == "postgresql" else nullcontext()
 
 
 def write(text: str, document: Path, part: str = "chaos") -> None:

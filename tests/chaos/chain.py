@@ -1,24 +1,24 @@
 """Running a chain: servers that are killed one after another, a last one that finishes all tasks, and the record."""
 
 import asyncio
-import json
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from postgres import Server as Postgres
 from support import environment_of, free_port
 
 from chaos.audit import Crash, Entry, Record
 from chaos.calls import Call, make_images
-from chaos.journal import Row, read_journal
+from chaos.journal import Row, await_last_statements, read_journal, read_postgresql_journal
 from chaos.kill_hook import KillHook
 from chaos.plan import Chain, Run
 from chaos.process import TIMEOUT_S, Ended, Server, server
+from chaos.request_log import entries_of
 from journey_mcp import sandbox
-from journey_mcp.sandbox.request_log import Submission
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 SPEED = 5
@@ -47,13 +47,16 @@ class _Environment:
     images: Path
     port: int | None
     """The port that receives webhooks."""
+    database_url: str | None
+    """The PostgreSQL database of the servers; None: SQLite, in the folder."""
     crashes: list[Crash] = field(default_factory=list)
 
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that point all providers at the sandbox."""
-        public = {"JOURNEY_MCP_PUBLIC_URL": self.public_url} if self.public_url else {}
-        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.images), **public)
+        more = {"JOURNEY_MCP_PUBLIC_URL": self.public_url, "JOURNEY_MCP_DATABASE_URL": self.database_url}
+        given = {name: value for name, value in more.items() if value}
+        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.images), **given)
 
     @property
     def public_url(self) -> str | None:
@@ -65,14 +68,26 @@ class _Environment:
         """The arguments of the command."""
         return ("serve", "--webhooks", f"127.0.0.1:{self.port}") if self.port else ()
 
+    async def journal(self) -> tuple[Row, ...]:
+        """Return the rows of the journal; no server may have it open."""
+        if self.database_url is None:
+            return read_journal(self.folder)
+        await asyncio.to_thread(await_last_statements, self.database_url)
+        return read_postgresql_journal(self.database_url)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The creating requests that the sandbox has received."""
+        return entries_of(self.upstream, self.public_url, _TRIES)
+
     @property
     def log(self) -> Path:
         """The file with the stderr of all servers."""
         return self.folder.parent / f"{self.folder.name}.log"
 
 
-async def run_chain(chain: Chain, folder: Path, images: Path) -> Record:
-    """Run the servers of a chain on a database in `folder` and return the record.
+async def run_chain(chain: Chain, folder: Path, images: Path, database_url: str | None = None) -> Record:
+    """Run the servers of a chain on this PostgreSQL database, or on SQLite in `folder`; return the record.
 
     Raises TimeoutError if a kill point is not reached, or if the tasks do not end.
     """
@@ -89,14 +104,21 @@ async def run_chain(chain: Chain, folder: Path, images: Path) -> Record:
     )
     async with sandbox.running(settings) as upstream:
         port = free_port() if chain.receives_webhooks else None
-        environment = _Environment(upstream=upstream, kill_hook=kill_hook, folder=folder, images=images, port=port)
+        environment = _Environment(
+            upstream=upstream,
+            kill_hook=kill_hook,
+            folder=folder,
+            images=images,
+            port=port,
+            database_url=database_url,
+        )
         for run in chain.runs:
             await _run_until_killed(environment, run)
         results = await _run_to_completion(environment)
-        rows = read_journal(folder)
+        rows = await environment.journal()
         return Record(
             marks=tuple(call.mark for run in chain.runs for call in run.calls),
-            entries=_entries(environment),
+            entries=environment.entries,
             rows=rows,
             results=results,
             crashes=tuple(environment.crashes),
@@ -131,7 +153,7 @@ async def _run_until_killed(environment: _Environment, run: Run) -> None:
         await asyncio.gather(listed, return_exceptions=True)
         responses = await asyncio.gather(*calls)
     results = tuple(response for response in responses if response is not None)
-    rows = read_journal(environment.folder)
+    rows = await environment.journal()
     environment.crashes.append(Crash(name=run.kill_point.name, pid=running.pid, at=died_at, rows=rows, results=results))
     environment.upstream.sandbox.faults.replace([])
 
@@ -151,7 +173,7 @@ async def _call(environment: _Environment, running: Server, call: Call) -> Mappi
 
 async def _run_to_completion(environment: _Environment) -> dict[str, Mapping[str, Any]]:
     """Let a last server finish all tasks; return its results for every task of the journal."""
-    ids = [row.id for row in read_journal(environment.folder)]
+    ids = [row.id for row in await environment.journal()]
     results: dict[str, Mapping[str, Any]] = {}
     async with (
         server(environment.variables, environment.log, *environment.arguments) as running,
@@ -181,34 +203,7 @@ def _awaits_webhook(task: Mapping[str, Any]) -> bool:
 
 def _are_webhooks_pending(environment: _Environment) -> bool:
     """Return whether the sandbox still has webhooks to post."""
-    return any(entry.webhook == "pending" for entry in _entries(environment))
-
-
-def _entries(environment: _Environment) -> tuple[Entry, ...]:
-    """Return the creating requests, each with the image URLs and the webhook's state of its task."""
-    made = []
-    for entry in environment.upstream.sandbox.request_log.submissions:
-        task = environment.upstream.sandbox.tasks.find(entry.task_id or "")
-        made.append(
-            Entry(
-                service=entry.service,
-                outcome=entry.outcome,
-                task_id=entry.task_id,
-                body=(body := json.dumps(entry.request)),
-                urls=frozenset(task.image_urls_of if task else ()),
-                webhook=_webhook(entry, environment)
-                if task and environment.public_url and environment.public_url in body
-                else None,
-            )
-        )
-    return tuple(made)
-
-
-def _webhook(entry: Submission, environment: _Environment) -> Literal["pending", "delivered", "given up"]:
-    tried = [one.outcome for one in environment.upstream.sandbox.request_log.deliveries if one.task_id == entry.task_id]
-    if any(outcome.startswith("2") for outcome in tried):
-        return "delivered"
-    return "given up" if len(tried) >= _TRIES[entry.service] else "pending"
+    return any(entry.webhook == "pending" for entry in environment.entries)
 
 
 async def _corrupt_copies(row: Row, upstream: sandbox.Running) -> list[str]:
@@ -226,8 +221,10 @@ async def _corrupt_copies(row: Row, upstream: sandbox.Running) -> list[str]:
     return bad
 
 
-async def run_all(chains: Sequence[Chain], folder: Path, *, at_once: int) -> list[Record]:
-    """Run chains concurrently, at most `at_once`, each in its own folder."""
+async def run_all(
+    chains: Sequence[Chain], folder: Path, *, at_once: int, database: Postgres | None = None
+) -> list[Record]:
+    """Run chains concurrently, at most `at_once`, each in its own folder, and on its own database of this server."""
     images = folder / "given"
     images.mkdir()
     make_images(images)
@@ -237,7 +234,7 @@ async def run_all(chains: Sequence[Chain], folder: Path, *, at_once: int) -> lis
         async with limit:
             data = folder / f"chain-{chain.name}"
             data.mkdir()
-            return await run_chain(chain, data, images)
+            return await run_chain(chain, data, images, database.new_database() if database else None)
 
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(run_one(chain)) for chain in chains]

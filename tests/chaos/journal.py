@@ -1,15 +1,21 @@
-"""The journal on disk, read without the server."""
+"""The journal, read without the server: a SQLite database on disk, or a PostgreSQL database."""
 
 import json
 import shutil
 import sqlite3
 import tempfile
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 _COLUMNS = ("id", "provider", "status", "final", "submission", "prediction_id", "lease_worker", "request", "outcome")
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM tasks"
+_OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_ENDED_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +60,26 @@ def read_journal(folder: Path) -> tuple[Row, ...]:
                 shutil.copy(path, copy)
         with closing(sqlite3.connect(Path(copy) / "tasks.db")) as connection:
             known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tasks'").fetchall()
-            rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM tasks").fetchall() if known else []
+            rows = connection.execute(_SELECT).fetchall() if known else []
     return tuple(_read(dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+
+
+def read_postgresql_journal(url: str) -> tuple[Row, ...]:
+    """Return the rows of a PostgreSQL database."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        [(table,)] = connection.execute("SELECT to_regclass('tasks')").fetchall()
+        rows = connection.execute(_SELECT).fetchall() if table else []
+    return tuple(_read(dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+
+
+def await_last_statements(url: str) -> None:
+    """Wait until nobody is connected any more: what a killed server had sent last may be stored after its death."""
+    deadline = time.monotonic() + _ENDED_WITHIN_S
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(_OTHERS).fetchall() != [(0,)]:
+            if time.monotonic() > deadline:
+                raise TimeoutError("somebody is still connected to the database")
+            time.sleep(0.01)
 
 
 def _read(row: dict[str, Any]) -> Row:

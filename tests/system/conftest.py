@@ -1,10 +1,11 @@
 """The fixtures of all tests of real processes."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-
+from postgres import Server, programs, running_server
 
 @pytest.fixture(scope="session", autouse=True)
 def _children_receive_ctrl_c() -> Iterator[None]:
@@ -18,3 +19,21 @@ def _children_receive_ctrl_c() -> Iterator[None]:
     yield
     if is_ignored:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _require(find: Callable[[], object]) -> None:
+    """Skip the test on a developer's machine if something is not installed."""
+    try:
+        find()
+    except FileNotFoundError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Server]:
+    """Run the newest PostgreSQL, which tests may restart."""
+    _require(lambda: programs("wheel"))
+    with running_server("wheel") as started:
+        yield started
