@@ -21,7 +21,7 @@ IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge tests/oauth $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos attack conformance interop screenshots lock clean
+.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -113,6 +113,9 @@ screenshots: $(DRIVER) ## draw the screenshots of the documents, and those that 
 
 chaos: $(READY) $(DATABASES) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
+
+load: $(READY) $(DATABASES) ## 500 sessions at three replicas, which are killed, and whose database is restarted (10 min)
+	PYTHONPATH=tests $(BIN)/python -m replicas $(ARGS)
 
 attack: $(READY) ## attack a running product on this machine (6 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)

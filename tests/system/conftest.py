@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from postgres import Server, programs, running_server
+from replicas import proxy
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _children_receive_ctrl_c() -> Iterator[None]:
@@ -37,3 +39,9 @@ def database() -> Iterator[Server]:
     _require(lambda: programs("wheel"))
     with running_server("wheel") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> None:
+    """Require haproxy."""
+    _require(proxy.program)

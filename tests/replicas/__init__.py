@@ -1,0 +1,1 @@
+"""Replicas for real: processes on one PostgreSQL behind a proxy, which die while many sessions use them."""

@@ -1,0 +1,28 @@
+"""`make load`: 500 sessions at three replicas behind a proxy, which die and are replaced while the sessions run."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from postgres import SOURCES, running_server
+
+from replicas.trial import run_trial, summary
+
+
+def main() -> int:
+    """Run the sessions and print what happened. Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m replicas", description=__doc__)
+    parser.add_argument("--sessions", type=int, default=500, help="concurrent sessions (%(default)s)")
+    parser.add_argument("--source", choices=SOURCES, default="wheel", help="of PostgreSQL (%(default)s)")
+    parser.add_argument("--keep", type=Path, help="an empty folder in which the logs are kept")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running_server(options.source) as database:
+        trial = asyncio.run(run_trial(database, options.keep or Path(folder), sessions=options.sessions))
+    sys.stdout.write(summary(trial))
+    return 1 if trial.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""A client of one revision with a token, which repeats a call whose connection broke, as clients do."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from mcp.shared.inbound import encode_header_value
+
+REVISIONS = ("2025-06-18", "2025-11-25", "2026-07-28")
+_NEW = REVISIONS[-1]
+_CLIENT = {"name": "session", "version": "1"}
+_PAUSE_S = 0.25
+_AGAIN = {429, 502, 503, 504}
+_TIMEOUT_S = 120.0
+
+
+class Refused(Exception):
+    """The server answered with an error of the protocol, or with an HTTP status that is no reason to try again."""
+
+
+class _Again(Exception):
+    """The connection broke, or the server asks to come back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Calls tools at one address until they are answered."""
+
+    http: httpx2.AsyncClient
+    url: str
+    token: str
+    revision: str
+    repeated: Counter[str] = field(default_factory=Counter)
+    """Why requests were repeated, and how often."""
+
+    async def initialize(self) -> None:
+        """Begin the session, if the revision has sessions."""
+        if self.revision != _NEW:
+            params = {"protocolVersion": self.revision, "capabilities": {}, "clientInfo": _CLIENT}
+            result = await self._until_answered("initialize", params)
+            assert result["protocolVersion"] == self.revision
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Return the object of a tool's result, errors included; an error that says so is tried again."""
+        params = {"name": tool, "arguments": arguments}
+        while True:
+            content: dict[str, Any] = (await self._until_answered("tools/call", params))["structuredContent"]
+            error = content.get("error", {})
+            if not error.get("retryable"):
+                return content
+            self.repeated[error["code"]] += 1
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _until_answered(self, method: str, params: Mapping[str, Any]) -> Any:
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return await self._once(method, params)
+            except (httpx2.TransportError, _Again) as error:
+                self.repeated[str(error) or type(error).__name__] += 1
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{method} is not answered: {dict(self.repeated)}") from error
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _once(self, method: str, params: Mapping[str, Any]) -> Any:
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "authorization": f"Bearer {self.token}",
+            "mcp-protocol-version": self.revision,
+        }
+        plain = dict(params)
+        if self.revision == _NEW:
+            prefix = "io.modelcontextprotocol/"
+            versions = {f"{prefix}protocolVersion": _NEW, f"{prefix}clientInfo": _CLIENT}
+            plain["_meta"] = {**versions, f"{prefix}clientCapabilities": {}}
+            headers |= {"mcp-method": method, "mcp-name": encode_header_value(params["name"])}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": plain}
+        answer = await self.http.post(f"{self.url}/mcp", json=body, headers=headers)
+        if answer.status_code in _AGAIN:
+            raise _Again(f"HTTP {answer.status_code}")
+        if answer.status_code != httpx2.codes.OK:
+            raise Refused(f"{method}: HTTP {answer.status_code} {answer.text[:300]}")
+        message = _last_message(answer)
+        if "result" not in message:
+            raise Refused(f"{method}: {message}")
+        return message["result"]
+
+
+def _last_message(answer: httpx2.Response) -> dict[str, Any]:
+    """Return the response to a request, whose stream may have ended before it."""
+    lines = [answer.text]
+    if "text/event-stream" in answer.headers["content-type"]:
+        lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
+    found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    if "id" not in found:
+        raise _Again("stream without response")
+    return found

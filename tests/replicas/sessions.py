@@ -1,0 +1,134 @@
+"""Many sessions at once: each makes images through the proxy and waits for them, whatever dies meanwhile."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from replicas.caller import REVISIONS, Caller
+from replicas.fleet import Fleet
+
+IMAGES = 2
+"""So many images are made by each session, one after the other."""
+_WISHES: Sequence[Mapping[str, str]] = (
+    {"provider": "journeyapi", "model": "flux-pro"},
+    {"provider": "bfl", "model": "flux-2-pro"},
+    {"provider": "journeyapi", "model": "flux-dev"},
+    {"provider": "replicate", "model": "flux-schnell"},
+    {"provider": "journeyapi", "model": "z-image"},
+)
+"""Polled models of three providers, and one that answers only when the image is finished."""
+_IDS_PER_CALL = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a session was told about one image."""
+
+    mark: str
+    principal: str
+    task: Mapping[str, Any]
+
+
+async def run_sessions(fleet: Fleet, tokens: Mapping[str, str], count: int) -> tuple[list[Result], Counter[str]]:
+    """Run sessions of all principals and revisions at once; return their results, and why requests were repeated."""
+    repeated: Counter[str] = Counter()
+    principals, revisions = itertools.cycle(tokens), itertools.cycle(REVISIONS)
+    async with _client() as http, asyncio.TaskGroup() as group:
+        running = []
+        for number in range(count):
+            principal = next(principals)
+            caller = Caller(
+                http=http,
+                url=fleet.proxy_url,
+                token=tokens[principal],
+                revision=next(revisions),
+                repeated=repeated,
+            )
+            running.append(group.create_task(_session(fleet, caller, principal, number)))
+    return [result for session in running for result in session.result()], repeated
+
+
+async def _session(fleet: Fleet, caller: Caller, principal: str, number: int) -> list[Result]:
+    await caller.initialize()
+    results = []
+    for image in range(IMAGES):
+        mark = f"number {number} {image} of {principal}"
+        prompt = f"a paper kite with the words {mark} above a quiet beach"
+        wish = {**_WISHES[(number + image) % len(_WISHES)], "prompt": prompt}
+        while (task := await _made(fleet, caller, wish)).get("error", {}).get("retryable"):
+            caller.repeated[task["error"]["code"]] += 1
+        results.append(Result(mark=mark, principal=principal, task=task))
+    return results
+
+
+async def _made(fleet: Fleet, caller: Caller, wish: Mapping[str, str]) -> Mapping[str, Any]:
+    """Make an image, and return its task at its end; or earlier, if nothing can end it in the next minutes."""
+    task = await caller.call("imagine", **wish, wait_s=10)
+    while task.get("status") in ("queued", "running"):
+        [task] = (await caller.call("fetch_task", task_ids=[task["task_id"]], wait_s=20))["tasks"]
+        if _awaits_webhook(task) and not fleet.expects_webhooks:
+            break  # the request was never sent: that is reported in some minutes
+    return task
+
+
+def _awaits_webhook(task: Mapping[str, Any]) -> bool:
+    return any("may still report it until" in notice for notice in task.get("notices", ()))
+
+
+async def read_everywhere(fleet: Fleet, tokens: Mapping[str, str], results: Sequence[Result]) -> list[str]:
+    """Let each replica return every result to its principal, and none of them to another; return what is wrong."""
+    problems = []
+    strangers = dict(zip(tokens, [*list(tokens)[1:], *list(tokens)[:1]], strict=True))
+    async with _client() as http:
+        for replica in fleet.replicas:
+            for principal, token in tokens.items():
+                own = [result for result in results if result.principal == principal]
+                caller = Caller(http=http, url=replica.url, token=token, revision=REVISIONS[-1])
+                found = await _fetched(caller, own)
+                problems += [
+                    f"replica {replica.name} returns another result for {result.mark}: {found.get(id_)}"
+                    for result in own
+                    if _essence(found.get(id_ := result.task.get("task_id"))) != _essence(result.task)
+                ]
+                stranger = Caller(
+                    http=http, url=replica.url, token=tokens[strangers[principal]], revision=REVISIONS[-1]
+                )
+                problems += [
+                    f"replica {replica.name} shows {strangers[principal]} the task {id_} of {principal}: {task}"
+                    for id_, task in (await _fetched(stranger, own)).items()
+                    if set(task) - {"task_id", "error", "next_step", "status"}
+                    or task["error"]["code"] != "unknown_task"
+                ]
+    return problems
+
+
+async def _fetched(caller: Caller, results: Sequence[Result]) -> dict[Any, Any]:
+    """Return the tasks as a principal gets them, by id."""
+    ids = [result.task["task_id"] for result in results if "task_id" in result.task]
+    found: dict[Any, Any] = {}
+    for start in range(0, len(ids), _IDS_PER_CALL):
+        answer = await caller.call("fetch_task", task_ids=ids[start : start + _IDS_PER_CALL], wait_s=0)
+        found |= {task["task_id"]: task for task in answer.get("tasks", [answer])}
+    return found
+
+
+def _essence(task: Mapping[str, Any] | None) -> Any:
+    """Return what never changes in the result of a finished task; notices and links may."""
+    if task is None:
+        return None
+    code = task.get("error", {}).get("code")
+    return task.get("status"), code, task.get("provider_task_id"), [image["id"] for image in task.get("images", ())]
+
+
+@asynccontextmanager
+async def _client() -> AsyncIterator[httpx2.AsyncClient]:
+    """Open a client for many connections."""
+    limits = httpx2.Limits(max_connections=None)
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=60, limits=limits) as http:
+        yield http
