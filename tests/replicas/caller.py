@@ -16,7 +16,8 @@ _NEW = REVISIONS[-1]
 _CLIENT = {"name": "session", "version": "1"}
 _PAUSE_S = 0.25
 _AGAIN = {429, 502, 503, 504}
-_TIMEOUT_S = 120.0
+_BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.TimeoutException)
+_TIMEOUT_S = 90.0
 
 
 class Refused(Exception):
@@ -33,8 +34,8 @@ class Caller:
 
     http: httpx2.AsyncClient
     url: str
-    token: str
     revision: str
+    token: str | None = None
     repeated: Counter[str] = field(default_factory=Counter)
     """Why requests were repeated, and how often."""
 
@@ -61,7 +62,7 @@ class Caller:
         while True:
             try:
                 return await self._once(method, params)
-            except (httpx2.TransportError, _Again) as error:
+            except (*_BROKEN, _Again) as error:
                 self.repeated[str(error) or type(error).__name__] += 1
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{method} is not answered: {dict(self.repeated)}") from error
@@ -70,9 +71,10 @@ class Caller:
     async def _once(self, method: str, params: Mapping[str, Any]) -> Any:
         headers = {
             "accept": "application/json, text/event-stream",
-            "authorization": f"Bearer {self.token}",
             "mcp-protocol-version": self.revision,
         }
+        if self.token is not None:
+            headers["authorization"] = f"Bearer {self.token}"
         plain = dict(params)
         if self.revision == _NEW:
             prefix = "io.modelcontextprotocol/"

@@ -112,21 +112,24 @@ class Fleet:
         await in_thread(self.database.start)
 
 
+def new_replica(name: str, upstream: sandbox.Running, folder: Path, given: Mapping[str, str]) -> Replica:
+    """Return a replica with these variables and its own data, not started yet."""
+    data = folder / name
+    data.mkdir()
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
+    environment = {**inherited, **environment_of(upstream, data, **given)}
+    return Replica(name=name, environment=environment, log=folder / f"{name}.log")
+
+
 @asynccontextmanager
 async def running_fleet(
     database: Server, upstream: sandbox.Running, folder: Path, more: Mapping[str, str], *, size: int = 3
 ) -> AsyncIterator[Fleet]:
     """Run so many replicas, on a new database, behind a proxy; `more` are variables of theirs."""
     port, webhook_port = free_port(), free_port()
-    inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
     public_url, database_url = f"http://127.0.0.1:{webhook_port}", database.new_database()
     given = {"JOURNEY_MCP_DATABASE_URL": database_url, "JOURNEY_MCP_PUBLIC_URL": public_url, **more}
-    replicas = []
-    for name in "abcdefgh"[:size]:
-        data = folder / name
-        data.mkdir()
-        environment = {**inherited, **environment_of(upstream, data, **given)}
-        replicas.append(Replica(name=name, environment=environment, log=folder / f"{name}.log"))
+    replicas = [new_replica(name, upstream, folder, given) for name in "abcdefgh"[:size]]
     ports = [replica.port for replica in replicas]
     text = configuration(port, ports, webhook_port, [replica.webhook_port for replica in replicas])
     fleet = Fleet(
