@@ -344,3 +344,39 @@ def test_the_limit_of_a_port_follows_that_of_the_process() -> None:
     limits = ConnectionLimits.for_port(body_timeout_s=1)
     assert limits.connections == min(soft, 10_240) // 4
     assert limits.requests == limits.connections * 3 // 4
+
+
+CHUNKED = b"transfer-encoding: chunked\r\n\r\nzz\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "begins"),
+    [
+        (b"no HTTP\r\n\r\n", b"HTTP/1.1 400 "),
+        (b"POST / HTTP/1.1\r\nhost: x\r\n" + CHUNKED, b"HTTP/1.1 400 "),
+        (b"HEAD / HTTP/1.1\r\nhost: x\r\n" + CHUNKED, b"HTTP/1.1 400 "),
+        (b"POST /unread HTTP/1.1\r\nhost: x\r\n" + CHUNKED, b"HTTP/1.1 400 "),
+        (GET + b"no HTTP\r\n\r\n", OK),
+    ],
+)
+async def test_what_is_not_http_ends_the_connection(
+    caplog: pytest.LogCaptureFixture, request_: bytes, begins: bytes
+) -> None:
+    """At any point of a request, and without an error in the log: everybody could fill it."""
+    async with serving() as port:
+        caller = await port.call(request_)
+        await until(lambda: caller.is_closed)
+        assert caller.received.startswith(begins)
+        other = await port.call(GET)
+        await other.answered()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_what_is_not_http_ends_a_response_that_has_begun(caplog: pytest.LogCaptureFixture) -> None:
+    """The rest of the body is not HTTP, and the response cannot be replaced."""
+    async with serving() as port:
+        caller = await port.call(b"POST /unread HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        await caller.answered()
+        caller.transport.write(b"zz\r\n")
+        await until(lambda: caller.is_closed)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -10,7 +10,7 @@ import math
 import socket
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -174,6 +174,19 @@ class _Connection(H11Protocol):
             if timer:
                 timer.cancel()
         self._port_connections.remove(self)
+
+    def send_400_response(self, msg: str) -> None:
+        """Respond to bytes that are not HTTP, if no response has begun, and end the request that they interrupt.
+
+        uvicorn responds in every state, and lets the application respond afterwards; h11 raises on both.
+        """
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            with suppress(h11.LocalProtocolError):  # a response to HEAD has no body
+                super().send_400_response(msg)
+        self.transport.close()
 
     def abort(self) -> None:
         """Close the connection; what the client has not read is lost."""
