@@ -1,4 +1,4 @@
-"""Logs: stderr only, one line per record, as text or as JSON, without secrets, rate limited."""
+"""Logs: stderr only, one line of visible characters per record, as text or as JSON, without secrets, rate limited."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = " | ".join(part.strip() for part in super().format(record).splitlines() if part.strip())
-        return self._redactor.text(line)
+        return _visible(self._redactor.text(line))
 
 
 class _Json(logging.Formatter):
@@ -44,7 +44,12 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             plain["exception"] = self.formatException(record.exc_info)
-        return json.dumps(self._redactor.plain(plain), ensure_ascii=False)
+        return _visible(json.dumps(self._redactor.plain(plain), ensure_ascii=False))
+
+
+def _visible(line: str) -> str:
+    """Return a line in which all characters are visible: others, as escapes of JSON, cannot command a terminal."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 class RateLimit(logging.Filter):

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from journey_mcp.core.telemetry import Operation, Value
-from journey_mcp.logs import RateLimit, formatter_of
+from journey_mcp.logs import LogFormat, RateLimit, formatter_of
 from journey_mcp.server.observability.audit import AuditLog
 
 
@@ -47,6 +47,20 @@ def test_as_json_a_record_is_one_object_without_secrets() -> None:
     assert plain["tool"] == "imagine"
     assert "ValueError" in plain["exception"]
     assert plain["time"].startswith("20")
+
+
+HOSTILE = "a\r\n2026-01-01 INFO forged\x1b]0;title\x07\x1b[2J\x9b31m\x7f\u202e\u2028\U000e0041\ud800 ☺ é\0b"
+"""What a terminal or a reader of lines would obey."""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_record_is_one_line_of_visible_characters(log_format: LogFormat) -> None:
+    """Everything else is escaped, and what people write stays readable; as JSON it is the same text again."""
+    line = formatter_of(log_format, []).format(record(HOSTILE))
+    assert line.isprintable()
+    assert "☺ é" in line
+    if log_format == "json":
+        assert json.loads(line)["message"] == HOSTILE
 
 
 def test_the_audit_log_says_who_called_and_what_it_cost(caplog: pytest.LogCaptureFixture) -> None:
