@@ -19,8 +19,10 @@ from attack import (
     calls,
     databases,
     files,
+    fuzzing,
     hidden,
     hooks,
+    hostile_requests,
     idle_connections,
     images,
     leaks,
@@ -28,6 +30,7 @@ from attack import (
     machines,
     outputs,
     prompts,
+    public_images,
     registries,
     upstreams,
 )
@@ -50,9 +53,15 @@ IN_MANUAL_TIME: dict[str, Attack] = {
     "webhook addresses": hooks.webhook_addresses,
     "webhook secrets": hooks.webhook_secrets,
     "slow webhooks": hooks.slow_webhooks,
+    "hostile headers": hostile_requests.hostile_headers,
+    "hostile bodies": hostile_requests.hostile_bodies,
+    "foreign ids": hostile_requests.foreign_ids,
+    "image links": public_images.image_links,
+    "disguised images": public_images.disguised_images,
 }
 """Attacks without real processes: polls and retries take no real time."""
 IN_REAL_TIME: dict[str, Attack] = {
+    "fuzzed service": fuzzing.fuzzed_service,
     "idle connections": idle_connections.idle_connections,
     "local files": files.hostile_paths,
     "secrets in commands": leaks.printed_secrets,

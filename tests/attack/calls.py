@@ -74,7 +74,8 @@ _TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", 
 _FORGED_URL = "https://evil.test/a.png"
 
 
-def _value(random: Random, depth: int = 0) -> Any:
+def random_value(random: Random, depth: int = 0) -> Any:
+    """Return a value that no argument should have."""
     simple: list[Callable[[], Any]] = [
         lambda: random.choice(_TEXTS),
         lambda: random.choice((0, -1, 1, 2**31, 2**63, 10**30, 0.5, 1e308, True, False, None)),
@@ -82,13 +83,14 @@ def _value(random: Random, depth: int = 0) -> Any:
     ]
     if depth < 3:
         simple += [
-            lambda: [_value(random, depth + 1) for _ in range(random.randrange(4))],
-            lambda: {random.choice(_NAMES): _value(random, depth + 1) for _ in range(random.randrange(3))},
+            lambda: [random_value(random, depth + 1) for _ in range(random.randrange(4))],
+            lambda: {random.choice(_NAMES): random_value(random, depth + 1) for _ in range(random.randrange(3))},
         ]
     return random.choice(simple)()
 
 
-def _sendable(value: Any) -> bool:
+def is_sendable(value: Any) -> bool:
+    """Return whether a value can be sent as UTF-8."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -103,9 +105,11 @@ def _arguments(random: Random, schema: Any) -> dict[str, Any]:
     given |= {"prompt": "a kite"} if "prompt" in schema.get("required", ()) else {}
     for name in random.sample(names, random.randrange(len(names) + 1)):
         known = schema["properties"][name]
-        given[name] = random.choice(known["enum"]) if "enum" in known and random.random() < 0.5 else _value(random)
+        given[name] = (
+            random.choice(known["enum"]) if "enum" in known and random.random() < 0.5 else random_value(random)
+        )
     if random.random() < 0.3:
-        given[random.choice(_NAMES)] = _value(random)
+        given[random.choice(_NAMES)] = random_value(random)
     return given
 
 
@@ -119,7 +123,7 @@ async def fuzzed_calls(ground: Ground) -> Outcome:
             for _ in range(ground.count(20_000)):
                 tool = ground.random.choice(_TOOLS)
                 given = _arguments(ground.random, schemas[tool])
-                if not _sendable(given):
+                if not is_sendable(given):
                     continue
                 before = len(upstream.sandbox.request_log.submissions)
                 result = await client.call_tool(tool, given)

@@ -10,12 +10,14 @@ import pytest
 from core.test_redaction import FORMS, KEY
 from engine.test_outbound_webhooks import TRUSTED, receiving
 from mcp_types import CallToolResult, TextContent
+from server.auth.test_two_principals import two_principals
 from support import SERVICES, Authority, make_environment
 
-from attack import databases, hidden, hooks, leaks, lines, upstreams
+from attack import databases, fuzzing, hidden, hooks, leaks, lines, public_images, upstreams, wire
 from attack.__main__ import IN_MANUAL_TIME
 from attack.addresses import connections
 from attack.attempts import Ground, Outcome
+from attack.recorded_logs import problems_in, recorded_log
 from journey_mcp.registry import load
 
 
@@ -26,6 +28,47 @@ async def test_no_attack_in_manual_time_succeeds(name: str, tmp_path: Path, auth
     outcome = await IN_MANUAL_TIME[name](ground)
     assert outcome.attempts
     assert outcome.succeeded == []
+
+
+async def test_no_random_input_over_http_succeeds(tmp_path: Path) -> None:
+    """300 of those that the system tests and `make attack` send to a process."""
+    outcome = Outcome(unit="inputs")
+    with recorded_log() as log:
+        async with two_principals(tmp_path) as (served, *tokens):
+            await fuzzing.fuzz(await fuzzing.target_at(served.address, *tokens), Random("test"), 300, outcome)
+    assert (outcome.attempts, outcome.succeeded, log.problems()) == (300, [], [])
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("HTTP/1.1 500 Internal Server Error", ""),
+        ("HTTP/1.1 200 OK", '{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"x"}}'),
+        ("HTTP/1.1 200 OK", '{"result":{"structuredContent":{"error":{"code":"internal"}}}}'),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked",
+            '20\r\ndata: {"error":{"code":-32603}}\n\n\r\n0\r\n\r\n',
+        ),
+    ],
+)
+def test_a_failure_of_the_server_is_seen_in_its_response(head: str, body: str) -> None:
+    """In the status, in an error of JSON-RPC, and in the error of a tool."""
+    assert wire.response_of(f"{head}\r\n\r\n{body}".encode()).is_failure
+    assert not wire.response_of(b'HTTP/1.1 200 OK\r\n\r\n{"result":{"structuredContent":{}}}').is_failure
+
+
+def test_a_failure_and_a_command_to_a_terminal_are_seen_in_the_log() -> None:
+    """And nothing else."""
+    wrong = ["x | Traceback (most recent call last)", "it failed (report 0a1b2c3d)", "a\x1b[31m", "a\u202e"]
+    assert problems_in(["a warning", *wrong, "☺"]) == wrong
+
+
+def test_what_browsers_could_run_is_reported() -> None:
+    """A type that is no image, or a header that is missing."""
+    safe = "x-content-type-options: nosniff\r\ncontent-security-policy: default-src 'none'; sandbox\r\n"
+    for kind, headers, is_safe in (("image/png", safe, True), ("image/svg+xml", safe, False), ("image/png", "", False)):
+        answer = wire.response_of(f"HTTP/1.1 200 OK\r\n{headers}content-type: {kind}\r\n\r\nx".encode())
+        assert (public_images.problem_of_image(answer) is None) is is_safe
 
 
 def test_every_provider_is_attacked() -> None:

@@ -1,5 +1,6 @@
 """A server over HTTP that asks for tokens, and requests to it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,13 +12,16 @@ from typing import Any
 import httpx2
 from manual_clock import ManualClock
 from mcp.shared.inbound import encode_header_value
-from support import environment_of, running_studio, serving
+from starlette.applications import Starlette
+from support import environment_of, running_studio
 
 from journey_mcp import sandbox
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS
 from journey_mcp.server.auth import tokens_file
 from journey_mcp.server.auth.access import access_of
 from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.transports.bounded_server import ConnectionLimits, EmbeddedServer, listen
+from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import read_settings
 
@@ -104,8 +108,23 @@ async def _serving(folder: Path, more: Mapping[str, str], *, is_service: bool) -
         access = access_of(settings, ManualClock())
         opener = partial(running_studio, principals=access.limits if access else NO_PRINCIPAL_LIMITS)
         app = make_app(Lifespan(settings, opener, is_local=False, is_service=is_service), access)
-        async with app.router.lifespan_context(app), serving(app) as origin:
+        async with app.router.lifespan_context(app), _listening(app) as origin:
             yield Served(origin, upstream)
+
+
+@asynccontextmanager
+async def _listening(app: Starlette) -> AsyncIterator[str]:
+    """Serve an application as `journey-mcp serve` does, with its limits on connections."""
+    listener = listen("--port", "127.0.0.1", 0)
+    limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
+    server = EmbeddedServer(app, limits, lifespan="off", timeout_graceful_shutdown=2)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.request_shutdown()
+        await serving
+        listener.close()
 
 
 def add_token(file: Path, name: str, *options: str) -> str:
