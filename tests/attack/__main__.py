@@ -50,6 +50,7 @@ IN_MANUAL_TIME: dict[str, Attack] = {
     "damaged databases": databases.damaged_databases,
     "registry files": registries.invalid_registries,
     "forged webhooks": calls.forged_webhooks,
+    "swapped webhooks": calls.swapped_webhooks,
     "webhook addresses": hooks.webhook_addresses,
     "webhook secrets": hooks.webhook_secrets,
     "slow webhooks": hooks.slow_webhooks,

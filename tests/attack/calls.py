@@ -1,16 +1,23 @@
 """Calls that violate the schemas, and forged webhooks: errors are actionable, and nothing unrequested happens."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from engine.test_inbound_webhooks import MODELS, listening
-from support import client_of, coarse, environment_of, make_request
+from manual_clock import until
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from support import client_of, coarse, environment_of, free_port, make_request, serving
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
-from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.engine.callbacks import token_of
 from journey_mcp.settings import read_settings
 
@@ -71,6 +78,8 @@ _NAMES = (
     "",
 )
 _TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image", "keep_image")
+_OF_CONNECTION = {"host", "connection", "content-length", "accept-encoding"}
+_UNKNOWN, _ACCEPTED = 404, 204
 _FORGED_URL = "https://evil.test/a.png"
 
 
@@ -182,5 +191,62 @@ async def forged_webhooks(ground: Ground) -> Outcome:
             outcome.attempt(held=status == 404, what=f"{status} for {path} {headers}")
         after = await here.studio.fetch([task.id for task in tasks], LOCAL)
         outcome.attempt(held=after == known, what="a task has changed")
+        here.studio.begin_shutdown()
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """A genuine webhook, kept back on its way."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@asynccontextmanager
+async def _interceptor(deliveries: list[_Delivery], port: int) -> AsyncIterator[None]:
+    """Accept webhooks in place of the server."""
+
+    async def take(request: Request) -> Response:
+        kept = {name: value for name, value in request.headers.items() if name not in _OF_CONNECTION}
+        deliveries.append(_Delivery(request.url.path.strip("/"), kept, await request.body()))
+        return Response(status_code=204)
+
+    async with serving(Starlette(routes=[Route("/{path:path}", take, methods=["POST"])]), port=port):
+        yield
+
+
+async def swapped_webhooks(ground: Ground) -> Outcome:
+    """Genuine webhooks of two principals with address, headers and body of different ones, and the same ones again."""
+    outcome = Outcome(unit="swapped and replayed webhooks")
+    owners = [Principal("token:ada"), Principal("token:bob")]
+    deliveries: list[_Delivery] = []
+    port = free_port()
+    async with (
+        _interceptor(deliveries, port),
+        listening(
+            ground.folder, "submit:delay=0.2,times=always", speed=50, port=port, JOURNEY_MCP_KEEP_IMAGES="off"
+        ) as here,
+    ):
+        calls = [(make_request(model=MODELS[name], provider=name), owner) for name in MODELS for owner in owners]
+        made = [(await here.studio.create(call, owner)).task for call, owner in calls]
+        await until(lambda: len({one.path for one in deliveries}) == len(made))
+        genuine = list({one.path: one for one in deliveries}.values())
+        for _ in range(ground.count(600)):
+            path, headers, body = (ground.random.choice(genuine) for _ in range(3))
+            if not path == headers == body:
+                status = await here.post(path.path, body.body, **headers.headers)
+                outcome.attempt(held=status == _UNKNOWN, what=f"{status} for {path.path} {headers} {body.body[:100]!r}")
+        for one in genuine:
+            status = await here.post(one.path, one.body, **one.headers)
+            outcome.attempt(held=status == _ACCEPTED, what=f"{status} for the genuine {one}")
+        ended = [await here.studio.fetch([task.id], task.principal, seconds=60) for task in made]
+        images = [image.url for tasks in ended for task in tasks.values() for image in task.images]
+        outcome.attempt(held=len(images) == len(set(images)), what="an image of one task at another")
+        for one in ground.random.choices(genuine, k=ground.count(100)):
+            await here.post(one.path, one.body, **one.headers)
+        after = [await here.studio.fetch([task.id], task.principal) for task in made]
+        outcome.attempt(held=after == ended and all(ended), what="a task has changed")
         here.studio.begin_shutdown()
     return outcome
