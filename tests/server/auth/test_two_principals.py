@@ -18,6 +18,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.subscriptions import ResourceUpdated
 from PIL import Image
+from support import statements
 
 from journey_mcp import sandbox
 from server.auth.served import ERAS, NEW, Answer, Served, add_token, serving_with
@@ -141,6 +142,22 @@ async def test_the_id_of_another_principal_is_an_unknown_one(tmp_path: Path, era
             assert len(served.upstream.sandbox.request_log.submissions) == before
             own = await served.send(ada, *make(things), era)
             assert masked(own, things) != masked(theirs, things), entrance
+
+
+async def test_statements_that_look_for_an_id_have_the_principal_in_their_condition(tmp_path: Path) -> None:
+    """So that nothing of another's task is read, and an answer takes no longer than for an id that does not exist."""
+    async with two_principals(tmp_path) as (served, ada, bob):
+        things = await make_things(served, ada)
+        ids, found = (things.task, things.image, things.upload, things.url), 0
+        for entrance, make in ENTRANCES.items():
+            with statements("WHERE") as seen:
+                await served.send(bob, *make(things))
+            looking = [(sql, values) for sql, values in seen if any(id_ in str(values) for id_ in ids)]
+            for sql, values in looking:
+                assert "principal = ?" in sql.partition("WHERE")[2], f"{entrance}: {sql}"
+                assert "token:bob" in str(values), entrance
+            found += bool(looking)
+        assert found > len(ENTRANCES) // 2
 
 
 async def test_lists_and_sums_are_of_the_principal(tmp_path: Path) -> None:
