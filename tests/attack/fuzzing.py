@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from support import coarse, environment_of, free_port, until_listening
 
 from attack.attempts import Ground, Outcome
 from attack.calls import is_sendable, random_value
-from attack.idle_connections import serving
+from attack.idle_connections import resident_mib, serving
 from attack.recorded_logs import problems_in
 from attack.wire import Response, exchange, raw
 from journey_mcp import sandbox
@@ -355,11 +354,6 @@ async def serving_tokens(folder: Path, **more: str) -> AsyncIterator[tuple[Targe
         with serving(environment, folder / "log", "--host", _HOST, "--port", str(port)) as server:
             await until_listening(port, seconds=TIMEOUT_S)
             yield await target_at(f"http://{_HOST}:{port}", *tokens), server.pid, folder / "log"
-
-
-def resident_mib(pid: int) -> int:
-    """Return the memory of a process."""
-    return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text("ascii"))[0]) // 1024
 
 
 async def fuzzed_service(ground: Ground) -> Outcome:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from journey_mcp import sandbox
 
 _LONGEST_LOG = 3
 """Lines."""
+MOST_MIB = 200
+"""How much memory the server may take for the connections that it keeps, beside its tasks."""
 
 
 @dataclass(kw_only=True)
@@ -37,13 +40,17 @@ class Figures:
     by_webhook: int = 0
     """Tasks finished by a genuine webhook."""
     most_files: int = 0
+    idle_mib: int = 0
+    """The memory of the server before the attack."""
+    most_mib: int = 0
     log: str = ""
 
     @property
     def row(self) -> str:
         """The figures as a table row."""
         cells = [f"{self.connections:,}", *map(_times, (self.calls_s, self.deliveries_s))]
-        return f"| {' | '.join([*cells, f'{self.by_webhook} of {self.tasks}', f'{self.most_files:,}'])} |"
+        cells += [f"{self.by_webhook} of {self.tasks}", f"{self.most_files:,}", f"{self.idle_mib}, {self.most_mib} MiB"]
+        return f"| {' | '.join(cells)} |"
 
 
 def _times(seconds: list[float]) -> str:
@@ -68,6 +75,7 @@ async def attack(
         options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
         with serving(environment, folder / "log", *options, files=files) as server:
             await until_listening(mcp, hooks)
+            figures.idle_mib = resident_mib(server.pid)
             with _idle_clients(connections, mcp, hooks) as idle_clients:
                 assert idle_clients.stdout is not None
                 assert await in_thread(idle_clients.stdout.readline) == b"connected\n"
@@ -79,6 +87,7 @@ async def attack(
                     figures.calls_s.append(await _timed(response_text(mcp, "tools/list")))
                     figures.deliveries_s.append(await _timed(_forged(hooks)))
                     figures.most_files = max(figures.most_files, _open_files(server.pid))
+                    figures.most_mib = max(figures.most_mib, resident_mib(server.pid))
         figures.by_webhook = [delivery.outcome for delivery in request_log.deliveries].count("204")
         assert request_log.requests["fetch_many"] == 0
     figures.log = (folder / "log").read_text(encoding="utf-8")
@@ -95,9 +104,11 @@ async def idle_connections(ground: Ground) -> Outcome:
         outcome.attempt(held=False, what=f"a genuine request without a response: {error!r}")
         return outcome
     outcome.attempt(held=figures.by_webhook == figures.tasks, what=f"{figures.by_webhook} tasks finished by webhook")
+    grown_mib = figures.most_mib - figures.idle_mib
+    outcome.attempt(held=grown_mib <= MOST_MIB, what=f"memory grew by {grown_mib} MiB")
     outcome.attempt(held=figures.log.count("\n") <= _LONGEST_LOG, what=f"a log: {figures.log[:300]}")
     calls, deliveries = _times(figures.calls_s), _times(figures.deliveries_s)
-    outcome.remark = f"genuine calls (count: median, maximum) {calls}, forged webhooks {deliveries}"
+    outcome.remark = f"genuine calls (count: median, maximum) {calls}, forged webhooks {deliveries}; {grown_mib} MiB"
     return outcome
 
 
@@ -155,6 +166,13 @@ def _idle_clients(count: int, *ports: int) -> Iterator["subprocess.Popen[bytes]"
             yield idle_clients
         finally:
             idle_clients.kill()
+
+
+def resident_mib(pid: int) -> int:
+    """Return the memory of a process; 0 where the system does not say."""
+    status = Path(f"/proc/{pid}/status")
+    found = re.search(r"VmRSS:\s+(\d+)", status.read_text("ascii")) if status.exists() else None
+    return int(found[1]) // 1024 if found else 0
 
 
 def _open_files(pid: int) -> int:
