@@ -159,7 +159,9 @@ def image_workers(parent: int) -> list[int]:
         with suppress(OSError):  # it has just ended
             _, _, rest = (folder / "stat").read_text().rpartition(")")
             state, its_parent = rest.split()[:2]
-            if int(its_parent) == parent and state != "Z" and b"image_worker" in (folder / "cmdline").read_bytes():
+            command = (folder / "cmdline").read_bytes()
+            # of a process that is just ending it is empty
+            if int(its_parent) == parent and state != "Z" and (not command or b"image_worker" in command):
                 found.append(int(folder.name))
     return found
 

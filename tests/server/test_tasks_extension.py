@@ -172,7 +172,10 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
     """With exactly the fields of the specification, and the id that the tools use."""
     async with (
         sandbox.running(coarse(speed=0)) as upstream,
-        connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
+        # a copy that is made between two results would be in the second one only
+        connected(
+            environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_KEEP_IMAGES="off"), extensions=[Tasks()]
+        ) as client,
     ):
         assert (client.server_capabilities.extensions or {})[EXTENSION] == {}
         handle = await begin(client, "imagine", prompt="a kite")

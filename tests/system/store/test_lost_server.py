@@ -223,7 +223,7 @@ async def test_those_that_wait_for_a_budget_do_not_delay_leases(url: str) -> Non
             task = replace(TASK, id=f"t{number}", charges={"credits": Decimal(1)})
             stored.append(await store.tasks.add(task, worker_id="me", lease_until=time.time() + 6, limits=limits))
 
-        async with anyio.create_task_group() as group, holder(url, lock_statements(["budget:journeyapi"])):
+        async with anyio.create_task_group() as group, holder(url, lock_statements(["budget:journeyapi:*"])):
             for number in range(8):
                 group.start_soon(create, number)
             waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"

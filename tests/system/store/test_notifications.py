@@ -97,7 +97,7 @@ async def test_notifications_outlive_a_server_that_is_away(caplog: pytest.LogCap
     """What is sent meanwhile is lost: those who wait read their tasks after the gap."""
     with running_server("wheel") as server:
         async with open_store(server.new_database()) as store, listening(store) as heard:
-            caplog.set_level("INFO")
+            caplog.set_level("INFO", "journey_mcp")
             await in_thread(server.stop)
             await store.notifications.notify("tsk_lost")
             with anyio.fail_after(TIMEOUT_S):
