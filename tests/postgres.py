@@ -211,5 +211,5 @@ def running_pgbouncer(server: Server) -> Iterator[int]:
                 time.sleep(0.01)
             yield port
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(_STARTED_WITHIN_S)
