@@ -117,7 +117,7 @@ chaos: $(READY) $(DATABASES) ## kill servers at every moment, 320 times (5 min);
 load: $(READY) $(DATABASES) ## 500 sessions at three replicas, which are killed, and whose database is restarted (10 min)
 	PYTHONPATH=tests $(BIN)/python -m replicas $(ARGS)
 
-attack: $(READY) ## attack a running product on this machine (6 min); the figures go into docs/reliability.md
+attack: $(READY) ## attack a running product on this machine (15 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
 conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(OAUTH)/.ready $(DRIVER) ## the official conformance suite of MCP, the gallery on the official AppBridge, OAuth with a real authorization server

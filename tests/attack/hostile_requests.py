@@ -223,27 +223,36 @@ def _hostile_body(target: Target, random: Random) -> tuple[str, bytes, bool]:
 # --- ids
 
 
+def _altered(ids: Things) -> Things:
+    """Return ids as models garble them; some are read as what was meant."""
+    return Things(ids.task[:-1], f"{ids.image}x", f"{ids.upload}/..", f"{ids.url}x")
+
+
 async def foreign_ids(ground: Ground) -> Outcome:
     """Ids of another principal at every entrance: each answer is, to the byte, that for an id that nobody has."""
-    outcome = Outcome(unit="requests with ids of another principal")
+    outcome = Outcome(unit="requests with ids of another principal, whole and garbled")
     async with two_principals(ground.folder) as (served, ada, bob):
         things = await make_things(served, ada)
-        none = made_up(things)
         target = Target(served.address, (bob,), {})
         for era in ERAS:
             for entrance, make in ENTRANCES.items():
                 if entrance.startswith("tasks/") and era != NEW:
                     continue
-                before = len(served.upstream.sandbox.request_log.submissions)
-                told = [_masked(await target.send(bob, era, *make(ids)), ids) for ids in (things, none)]
-                sent = len(served.upstream.sandbox.request_log.submissions) - before
-                outcome.attempt(held=told[0] == told[1] and not sent, what=f"{entrance}: {told}")
+                for change in (None, _altered):
+                    before = len(served.upstream.sandbox.request_log.submissions)
+                    told = []
+                    for ids in (things, made_up(things)):
+                        named = change(ids) if change else ids
+                        told.append(_masked(await target.send(bob, era, *make(named)), ids, named))
+                    sent = len(served.upstream.sandbox.request_log.submissions) - before
+                    outcome.attempt(held=told[0] == told[1] and not sent, what=f"{entrance}: {told}")
     return outcome
 
 
-def _masked(answer: Response, ids: Things) -> str:
-    """Return a response with placeholders for what was sent, and without its date and length."""
+def _masked(answer: Response, *named: Things) -> str:
+    """Return a response with placeholders for what was named, and without its date and length."""
     text = re.sub(r"(?mi)^(date|content-length):.*$", "", answer.head) + answer.body
-    for name in ("image", "task", "upload", "url"):
-        text = text.replace(getattr(ids, name), f"({name})")
+    for ids in named:
+        for name in ("image", "task", "upload", "url"):
+            text = text.replace(getattr(ids, name), f"({name})")
     return text

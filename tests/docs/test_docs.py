@@ -295,6 +295,24 @@ def test_files_that_documents_name_exist() -> None:
             assert [*ROOT.glob(pattern), *(ROOT / "journey_mcp").glob(pattern)], f"{path.name}: {name}"
 
 
+def test_promises_name_tests_and_attacks_that_exist() -> None:
+    """Those of a service in SECURITY.md: each has a test, or a row of the table of attacks."""
+    section = (
+        (ROOT / "SECURITY.md").read_text("utf-8").partition("## Guarantees of a service\n")[2].partition("\n## ")[0]
+    )
+    promises = [line for line in section.splitlines() if line.startswith("|")][2:]
+    attacks = (ROOT / "tests" / "attack" / "__main__.py").read_text("utf-8")
+    for promise in promises:
+        tests = re.findall(r"`([\w/.]+\.py)::(\w+)`", promise)
+        rows = re.findall(r"\*([a-z ]+)\*", promise)
+        assert tests or rows, promise
+        for file, name in tests:
+            path = ROOT / (file if "/" in file else f"tests/server/auth/{file}")
+            assert f"def {name}(" in path.read_text("utf-8"), name
+        for row in rows:
+            assert f'"{row}": ' in attacks, row
+
+
 def test_make_targets_that_documents_name_exist() -> None:
     """And every target is documented."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
