@@ -209,7 +209,7 @@ def _hostile_body(target: Target, random: Random) -> tuple[str, bytes, bool]:
     more, framed, is_whole = framings[framing]
     path, media_type = random.choice(("/mcp", "/mcp", "/images")), random.choice(_TYPES[:1] * 5 + _TYPES)
     usual = {
-        **target.headers(target.tokens[0]),
+        **target.headers(random.choice((*target.tokens * 3, "jmcp_unknown"))),
         "content-type": media_type,
         "mcp-protocol-version": random.choice(ERAS),
     }
