@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from manual_clock import ManualClock
@@ -108,6 +109,64 @@ async def test_an_upload_is_bounded(tmp_path: Path) -> None:
                 413,
                 "The image has more than 20,000 bytes.",
             )
+
+
+async def test_an_upload_that_does_not_arrive_is_given_up(tmp_path: Path) -> None:
+    """After a minute; a client that disconnects is nothing to report."""
+    clock = ManualClock()
+
+    async def trickle() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" "
+            await clock.sleep(1)
+
+    async with serving_uploads(tmp_path) as http:
+        answer = await http.post("/images", content=trickle(), timeout=None)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (408, "The body did not arrive within 60 s.")
+        stream = await anyio.connect_tcp(http.base_url.host, http.base_url.port or 80)
+        await stream.send(b"POST /images HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nx")
+        await stream.aclose()
+        assert (await http.post("/images", content=image_bytes())).status_code == 201
+
+
+async def test_many_uploads_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """A later one has room."""
+    release = anyio.Event()
+    answers: list[int] = []
+
+    async def held() -> AsyncIterator[bytes]:
+        yield bytes(19_000)
+        await release.wait()
+
+    async with serving_uploads(tmp_path, max_bytes=20_000) as http:
+
+        async def post() -> None:
+            answers.append((await http.post("/images", content=held())).status_code)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(post)
+            group.start_soon(post)
+            await ManualClock().sleep(1)
+            refused = await http.post("/images", content=bytes(19_000))
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            release.set()
+        assert answers == [400, 400]
+        assert (await http.post("/images", content=bytes(19_000))).status_code == 400
+
+
+async def test_an_upload_that_cannot_be_stored_says_why(tmp_path: Path) -> None:
+    """It is the server's error, and not the caller's."""
+    async with serving_uploads(tmp_path) as http:
+        (tmp_path / "pictures").touch()
+        answer = await http.post("/images", content=image_bytes())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "setup")
+        assert str(tmp_path) not in answer.text
+        (tmp_path / "pictures").unlink()
+        for path in tmp_path.glob("tasks.db*"):
+            path.rename(path.with_name(f"hidden{path.name}"))
+        answer = await http.post("/images", content=image_bytes())
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["error"]["code"] == "store_unavailable"
 
 
 async def test_an_upload_belongs_to_the_owner_of_its_token(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from object_stores import ObjectStoreServer
 from studio.test_inputs import data_uri, image_bytes
 from support import created, environment_of, make_request, running_studio
 
 from journey_mcp import sandbox
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import ImageUnavailable, StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
@@ -72,6 +74,26 @@ async def test_a_store_that_is_away_when_a_task_ends_loses_nothing(
                 while not (await studio.fetch([task.id], LOCAL))[task.id].images[0].has_copy:
                     await anyio.sleep(0.5)
         assert set(server.keys(prefix)) == {f"images/{task.id}/1.jpg"}
+
+
+async def test_while_a_store_is_away_links_are_used_and_the_rest_can_be_tried_again(
+    server: ObjectStoreServer, prefix: str, tmp_path: Path
+) -> None:
+    """An image with a link is shown; one that was added is unavailable, and no other can be added."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_with(upstream, tmp_path, server.address(prefix))
+        async with running_studio(settings, Clock()) as studio:
+            task = await made(studio)
+            kept = await studio.keep_image(KeepRequest(data=data_uri(image_bytes())), LOCAL)
+        nowhere = server.address(prefix).replace(server.origin, "http://127.0.0.1:1")
+        async with running_studio(settings_with(upstream, tmp_path, nowhere), Clock()) as studio:
+            view = await studio.views.look([task.id, kept.id], LOCAL, size=320, layout="each")
+            assert [one.id for one in view.seen] == [f"{task.id}.1"]
+            assert [(one.id, one.error.code) for one in view.unseen] == [(kept.id, "image_unavailable")]
+            with pytest.raises(ImageUnavailable, match="its copy cannot be read now"):
+                await studio.create(make_request(tool="edit_image", model="flux-kontext-pro", image=kept.id), LOCAL)
+            with pytest.raises(StoreUnavailable, match="The image cannot be stored"):
+                await studio.keep_image(KeepRequest(data=data_uri(image_bytes())), LOCAL)
 
 
 async def test_a_full_store_evicts_the_oldest(server: ObjectStoreServer, prefix: str, tmp_path: Path) -> None:
