@@ -193,6 +193,16 @@ async def test_what_is_no_whole_journal_is_refused(tmp_path: Path) -> None:
         assert await store.tasks.find(task_id(0))
 
 
+async def test_an_archive_without_anything_is_refused(tmp_path: Path) -> None:
+    """As any other file that is no journal."""
+    file = io.BytesIO()
+    tarfile.open(fileobj=file, mode="w").close()
+    file.seek(0)
+    async with opened(tmp_path) as (store, images):
+        with pytest.raises(InvalidArguments, match="it is empty"):
+            await import_journal(store, images, file)
+
+
 def with_link(content: bytes) -> bytes:
     """Return the file with a link to a file of the machine."""
     file = io.BytesIO(content)

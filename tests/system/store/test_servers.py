@@ -2,10 +2,31 @@
 
 from pathlib import Path
 
+import pytest
 from processes import in_thread, server_process, until_created
 from support import environment_for
 
 from journey_mcp import sandbox
+from journey_mcp.settings import read_settings
+from journey_mcp.studio import open_studio
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_server_says_what_it_does_not_share(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_whole: bool
+) -> None:
+    """Without an object store and a secret, other servers on the database read neither its images nor its links."""
+    whole = {"JOURNEY_MCP_STORE": "s3://bucket/prefix?region=us-east-1", "JOURNEY_MCP_SECRET": "s" * 32}
+    more = {
+        "JOURNEY_MCP_DATABASE_URL": url,
+        "JOURNEY_MCP_SERVER_URL": "https://mcp.test",
+        **(whole if is_whole else {}),
+    }
+    settings = read_settings(environment_for("http://127.0.0.1:9", tmp_path, **more)).over_http()
+    async with open_studio(settings):
+        pass
+    for name in whole:
+        assert (f"{name} is not set" in caplog.text) is not is_whole
 
 
 async def test_a_server_finishes_what_a_killed_one_has_sent(url: str, tmp_path: Path) -> None:
