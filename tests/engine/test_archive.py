@@ -203,6 +203,16 @@ async def test_an_archive_without_anything_is_refused(tmp_path: Path) -> None:
             await import_journal(store, images, file)
 
 
+async def test_rows_of_another_version_and_rows_that_come_twice(tmp_path: Path) -> None:
+    """A task whose outcome is not understood moves without its images; a row is stored once."""
+    async with opened(tmp_path / "a") as (store, images):
+        await fill(store, images, 1)
+        (row,) = [row async for page in store.transfer.pages("tasks") for row in page]
+    async with opened(tmp_path / "b") as (store, images):
+        assert await store.transfer.insert("tasks", [{**row, "outcome": "[]"}] * 2) == 1
+        assert await export_journal(store, images, io.BytesIO(), ManualClock()) == Moved(tasks=1)
+
+
 def with_link(content: bytes) -> bytes:
     """Return the file with a link to a file of the machine."""
     file = io.BytesIO(content)

@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock
 from PIL import Image
 from support import make_wide_environment
 
+from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
+from journey_mcp.media.blobs import Blobs
+from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 
@@ -78,6 +84,14 @@ async def test_a_copy_that_cannot_be_stored_until_its_link_dies_is_reported(tmp_
         found = (await here.studio.fetch([task.id], LOCAL))[task.id]
         (notice,) = found.notices
         assert notice.code == "copy_failed"
+
+
+async def test_a_damaged_copy_is_none(tmp_path: Path) -> None:
+    """It is made again."""
+    folder, id_ = ImageFolder(tmp_path), ImageId(f"tsk_{'a' * 22}", 1)
+    blobs = Blobs(folder, 1_000_000, SafeHttpClient(TrustedHosts()), ManualClock())
+    await folder.write(str(id_), "png", b"damaged", made_at=1.0)
+    assert await blobs.read(id_) is None
 
 
 @pytest.mark.parametrize("setting", [{"JOURNEY_MCP_COPY_MAX_MB": 0}, {"JOURNEY_MCP_KEEP_IMAGES": "off"}])

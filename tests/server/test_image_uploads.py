@@ -12,17 +12,22 @@ import pytest
 from manual_clock import ManualClock
 from mcp import Client
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from studio.test_inputs import image_bytes
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.core.principals import Principal
 from journey_mcp.server.auth.access import access_of
+from journey_mcp.server.auth.middleware import Unauthenticated
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
+from journey_mcp.server.transports.image_uploads import upload_limits, upload_route
 from journey_mcp.server.transports.request_bodies import RequestBodies
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
+from journey_mcp.studio import Studio
 from server.auth.served import add_token
 
 
@@ -167,6 +172,20 @@ async def test_an_upload_that_cannot_be_stored_says_why(tmp_path: Path) -> None:
         answer = await http.post("/images", content=image_bytes())
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert answer.json()["error"]["code"] == "store_unavailable"
+
+
+async def test_an_unexpected_error_has_a_report_id(caplog: pytest.LogCaptureFixture) -> None:
+    """The cause is in the log only."""
+
+    async def broken() -> Studio:
+        raise RuntimeError("the cause")
+
+    route = upload_route(broken, upload_limits())
+    app = Starlette(routes=[route], middleware=[Middleware(Unauthenticated)])
+    async with serving(app) as origin, httpx2.AsyncClient(base_url=origin, trust_env=False) as http:
+        answer = await http.post("/images", content=image_bytes())
+    assert (answer.status_code, answer.json()["error"]["code"], "the cause" in answer.text) == (500, "internal", False)
+    assert answer.json()["error"]["message"].rpartition(" ")[2].rstrip(".") in caplog.text
 
 
 async def test_an_upload_belongs_to_the_owner_of_its_token(tmp_path: Path) -> None:

@@ -5,13 +5,21 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from object_stores import ObjectStoreServer
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from support import serving
 
 from journey_mcp.cli.doctor import examine
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.stored_objects import StoredObject
+from journey_mcp.engine.retention import Retention
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.image_store import Content, ImageStore, ImageStoreUnavailable, StoredImage
 from journey_mcp.media.object_store import ObjectStore, open_object_store
@@ -140,6 +148,48 @@ async def test_an_object_that_a_rule_of_the_bucket_deleted_is_gone(
     assert (await objects.read(f"{TASK}.1"), await objects.find([f"{TASK}.1"])) == (None, {})
     await objects.delete([TASK])
     assert await objects.usage() == 0
+
+
+async def test_a_store_that_reports_missing_objects_deletes_the_others(tmp_path: Path, database: Store) -> None:
+    """As some stores do, and a folder."""
+    folder = tmp_path / "objects"
+    file = folder / "images" / TASK / "2.png"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for number in (1, 2, 3):
+        name = f"{TASK}.{number}"
+        await database.objects.add(
+            StoredObject(name=name, owner=TASK, format="png", bytes=1, digest="d", created_at=1.0)
+        )
+    from obstore.store import LocalStore  # noqa: PLC0415  # the tests are skipped without it
+
+    backend: Any = LocalStore(str(folder))
+    store = ObjectStore(backend, database.objects, has_links=False)
+    await store.delete([TASK])
+    assert (file.exists(), await store.usage()) == (False, 0)
+
+
+async def test_refused_credentials_are_said_to_be_refused(prefix: str, database: Store) -> None:
+    """And not that the store is away."""
+
+    async def refuse(_request: Request) -> Response:
+        return Response(status_code=403)
+
+    async with serving(Starlette(routes=[Route("/{path:path}", refuse, methods=["PUT"])])) as origin:
+        refused = opened(f"s3://images/{prefix}?endpoint={origin}&region=us-east-1", database)
+        with pytest.raises(ImageStoreUnavailable, match="refuses the server's credentials"):
+            await refused.check()
+
+
+async def test_what_cannot_be_deleted_now_is_deleted_later(
+    objects: ObjectStore, server: ObjectStoreServer, prefix: str, database: Store
+) -> None:
+    """Retention goes on with the rest, and finds it again."""
+    await objects.write(f"{TASK}.1", "png", b"image", made_at=1.0)
+    nowhere = opened(re.sub(r"127.0.0.1:\d+", "127.0.0.1:1", server.address(prefix)), database)
+    for images, left in ((nowhere, 5), (objects, 0)):
+        await Retention(images, database, Clock(), max_bytes=1).forget_older(2.0)
+        assert await objects.usage() == left
 
 
 async def test_two_processes_record_an_image_once(database: Store) -> None:
