@@ -95,13 +95,14 @@ class Deduplication:
         """Let later duplicate calls find none of the principal's tasks with this key."""
         await self._store.deduplication.detach_all(principal=principal, deduplication_key=key)
 
-    def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
+    def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None, may_be_lost: bool = False) -> None:
         """Note that a client has these results: duplicate calls create new images from now on.
 
         With `asked_at`, by `Clock.elapsed`, they answer the call that created them. If that took long, the client may
-        have given up, and a repeated call gets the same task for another minute.
+        have given up, and a repeated call gets the same task for another minute; so it does if the answer `may_be_lost`
+        on its way, because a proxy or this process dies.
         """
-        is_quick = asked_at is None or self._clock.elapsed() - asked_at <= _QUICK_S
+        is_quick = asked_at is None or (self._clock.elapsed() - asked_at <= _QUICK_S and not may_be_lost)
         since = self._clock.now() + (0.0 if is_quick else _REPEATED_WITHIN_S)
         for task in tasks:
             if task.status is Status.SUCCEEDED and task.duplicate_policy:

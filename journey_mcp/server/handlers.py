@@ -253,7 +253,8 @@ async def _create(
         return tasks_extension.created(view(studio, created.task, created.notice))
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
-    studio.acknowledge([task], asked_at=called_at)
+    # over HTTP the client repeats a call whose connection broke
+    studio.acknowledge([task], asked_at=called_at, may_be_lost=not defaults.takes_files)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
     result = await viewing.task_result(task, studio, defaults, has_preview=caller.takes_previews)

@@ -262,9 +262,9 @@ class Studio:
         """
         await self._store.ping()
 
-    def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
+    def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None, may_be_lost: bool = False) -> None:
         """Note that a client has these results; see `Deduplication.acknowledge`."""
-        self._deduplication.acknowledge(tasks, asked_at=asked_at)
+        self._deduplication.acknowledge(tasks, asked_at=asked_at, may_be_lost=may_be_lost)
 
     def listen(self, listener: Callable[[Task], None]) -> None:
         """Call it with every change of a task that this process makes, for good."""

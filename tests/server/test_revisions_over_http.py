@@ -145,11 +145,24 @@ async def test_a_client_that_takes_only_json_gets_json(tmp_path: Path, revision:
         params = {**IMAGINE, "_meta": {"progressToken": "a"}}
         kind, (made,) = await send(http, revision, "tools/call", params, accept=JSON)
         assert (kind, made["result"]["structuredContent"]["status"]) == ("application/json", "succeeded")
-        kind, (*progress, _) = await send(http, revision, "tools/call", params, accept=ANY)
+        again = {**params, "arguments": {**IMAGINE["arguments"], "fresh": True}}
+        kind, (*progress, _) = await send(http, revision, "tools/call", again, accept=ANY)
         assert (kind.partition(";")[0], bool(progress)) == ("text/event-stream", True)
         body, headers = called(revision, "tools/list", {})
         refused = await http.post("/mcp", json=body, headers={**headers, "accept": "text/html"})
         assert refused.status_code == 406
+
+
+async def test_an_answer_that_was_lost_on_its_way_is_not_paid_for_again(tmp_path: Path) -> None:
+    """The proxy or the replica may die once the result is returned: for a minute, the call returns the same task."""
+    async with replicas(tmp_path, 2) as ((first, second), upstream):
+        ids = []
+        for http, pause_s in ((first, 50), (second, 20), (second, 0)):
+            _, (*_progress, made) = await send(http, MODERN, "tools/call", IMAGINE)
+            ids.append(made["result"]["structuredContent"]["task_id"])
+            await anyio.sleep(pause_s)
+        assert (ids[0] == ids[1], ids[1] == ids[2]) == (True, False)
+        assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
