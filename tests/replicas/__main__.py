@@ -8,7 +8,7 @@ from pathlib import Path
 
 from postgres import SOURCES, running_server
 
-from replicas.trial import run_trial, summary
+from replicas.trial import DISTURBANCES, run_trial, summary
 
 
 def main() -> int:
@@ -17,9 +17,13 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=500, help="concurrent sessions (%(default)s)")
     parser.add_argument("--source", choices=SOURCES, default="wheel", help="of PostgreSQL (%(default)s)")
     parser.add_argument("--keep", type=Path, help="an empty folder in which the logs are kept")
+    names = list(dict.fromkeys(name for name, _ in DISTURBANCES))
+    parser.add_argument("--only", choices=names, action="append", help="a disturbance; all of them without this option")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_server(options.source) as database:
-        trial = asyncio.run(run_trial(database, options.keep or Path(folder), sessions=options.sessions))
+        chosen = [(name, disturb) for name, disturb in DISTURBANCES if name in (options.only or names)]
+        running = run_trial(database, options.keep or Path(folder), sessions=options.sessions, disturbances=chosen)
+        trial = asyncio.run(running)
     sys.stdout.write(summary(trial))
     return 1 if trial.problems else 0
 

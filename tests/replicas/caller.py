@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,16 @@ class _Again(Exception):
     """The connection broke, or the server asks to come back."""
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """The requests that were repeated."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why, and how often."""
+    interrupted_s: list[float] = field(default_factory=list)
+    """For how long each had no answer, from its first failure on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caller:
     """Calls tools at one address until they are answered."""
@@ -36,8 +46,7 @@ class Caller:
     url: str
     revision: str
     token: str | None = None
-    repeated: Counter[str] = field(default_factory=Counter)
-    """Why requests were repeated, and how often."""
+    repeats: Repeats = field(default_factory=Repeats)
 
     async def initialize(self) -> None:
         """Begin the session, if the revision has sessions."""
@@ -49,24 +58,33 @@ class Caller:
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Return the object of a tool's result, errors included; an error that says so is tried again."""
         params = {"name": tool, "arguments": arguments}
-        while True:
-            content: dict[str, Any] = (await self._until_answered("tools/call", params))["structuredContent"]
-            error = content.get("error", {})
-            if not error.get("retryable"):
-                return content
-            self.repeated[error["code"]] += 1
-            await asyncio.sleep(_PAUSE_S)
+        content: dict[str, Any] = await self._repeated(lambda: self._content(params))
+        return content
 
     async def _until_answered(self, method: str, params: Mapping[str, Any]) -> Any:
-        deadline = time.monotonic() + _TIMEOUT_S
+        return await self._repeated(lambda: self._once(method, params))
+
+    async def _repeated(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        failed_at = None
         while True:
             try:
-                return await self._once(method, params)
+                result = await request()
             except (*_BROKEN, _Again) as error:
-                self.repeated[str(error) or type(error).__name__] += 1
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{method} is not answered: {dict(self.repeated)}") from error
+                self.repeats.reasons[str(error) or type(error).__name__] += 1
+                failed_at = failed_at or time.monotonic()
+                if time.monotonic() - failed_at > _TIMEOUT_S:
+                    raise TimeoutError(f"there is no answer: {dict(self.repeats.reasons)}") from error
                 await asyncio.sleep(_PAUSE_S)
+            else:
+                if failed_at:
+                    self.repeats.interrupted_s.append(time.monotonic() - failed_at)
+                return result
+
+    async def _content(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        content: dict[str, Any] = (await self._once("tools/call", params))["structuredContent"]
+        if content.get("error", {}).get("retryable"):
+            raise _Again(content["error"]["code"])
+        return content
 
     async def _once(self, method: str, params: Mapping[str, Any]) -> Any:
         headers = {

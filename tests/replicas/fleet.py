@@ -18,7 +18,7 @@ from processes import TIMEOUT_S, in_thread
 from support import environment_of, free_port
 
 from journey_mcp import sandbox
-from replicas.proxy import configuration, running_proxy
+from replicas.proxy import Proxy, configuration
 
 _INHERITED = ("PATH", "HOME", "TMP", "LANG", "PYTHON", "SSL_CERT_FILE")
 """The variables that a replica inherits: no developer's keys, and no coverage measurement."""
@@ -75,6 +75,7 @@ class Fleet:
     database_url: str
     upstream: sandbox.Running
     replicas: Sequence[Replica]
+    proxy: Proxy
     proxy_url: str
     public_url: str
     """The address for webhooks of providers, which leads to any replica."""
@@ -105,6 +106,11 @@ class Fleet:
         """Kill a replica without a warning, and start another one in its place."""
         await self.replicas[number].kill()
         await self.replicas[number].start()
+
+    async def replace_proxy(self) -> None:
+        """Kill the proxy, and start another one."""
+        await self.proxy.kill()
+        await self.proxy.start()
 
     async def restart_database(self, number: signal.Signals) -> None:
         """Restart the database; SIGINT is a fast shutdown, SIGQUIT an immediate one."""
@@ -137,16 +143,18 @@ async def running_fleet(
         database_url=database_url,
         upstream=upstream,
         replicas=replicas,
+        proxy=Proxy(text, port, folder),
         proxy_url=f"http://127.0.0.1:{port}",
         public_url=public_url,
     )
     try:
         for replica in replicas:
             await replica.start()
-        async with running_proxy(text, port, folder):
-            for replica in replicas:
-                await replica.until_ready()
-            yield fleet
+        for replica in replicas:
+            await replica.until_ready()
+        await fleet.proxy.start()
+        yield fleet
     finally:
+        await fleet.proxy.kill()
         for replica in replicas:
             await replica.kill()

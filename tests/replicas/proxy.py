@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from support import until_listening
@@ -44,16 +44,27 @@ def _servers(ports: Sequence[int]) -> list[str]:
     return [f"    server replica-{number} 127.0.0.1:{port}" for number, port in enumerate(ports, 1)]
 
 
-@asynccontextmanager
-async def running_proxy(text: str, port: int, folder: Path) -> AsyncIterator[None]:
-    """Run haproxy with this configuration for as long as the block."""
-    file = folder / "haproxy.cfg"
-    file.write_text(text, encoding="utf-8")
-    with (folder / "haproxy.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(program(), "-db", "-f", file, stdout=log, stderr=log)
-    try:
-        await until_listening(port)
-        yield
-    finally:
-        process.kill()
-        await process.wait()
+class Proxy:
+    """Haproxy with one configuration, which can be killed and started again."""
+
+    def __init__(self, text: str, port: int, folder: Path) -> None:
+        self._port = port
+        self._log = folder / "haproxy.log"
+        self._file = folder / "haproxy.cfg"
+        self._file.write_text(text, encoding="utf-8")
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                program(), "-db", "-f", self._file, stdout=log, stderr=log
+            )
+        await until_listening(self._port)
+
+    async def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()

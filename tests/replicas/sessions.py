@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from replicas.caller import REVISIONS, Caller
+from replicas.caller import REVISIONS, Caller, Repeats
 from replicas.fleet import Fleet
 
 IMAGES = 2
@@ -35,9 +34,9 @@ class Result:
     task: Mapping[str, Any]
 
 
-async def run_sessions(fleet: Fleet, tokens: Mapping[str, str], count: int) -> tuple[list[Result], Counter[str]]:
-    """Run sessions of all principals and revisions at once; return their results, and why requests were repeated."""
-    repeated: Counter[str] = Counter()
+async def run_sessions(fleet: Fleet, tokens: Mapping[str, str], count: int) -> tuple[list[Result], Repeats]:
+    """Run sessions of all principals and revisions at once; return their results, and what they had to repeat."""
+    repeats = Repeats()
     principals, revisions = itertools.cycle(tokens), itertools.cycle(REVISIONS)
     async with _client() as http, asyncio.TaskGroup() as group:
         running = []
@@ -48,10 +47,10 @@ async def run_sessions(fleet: Fleet, tokens: Mapping[str, str], count: int) -> t
                 url=fleet.proxy_url,
                 token=tokens[principal],
                 revision=next(revisions),
-                repeated=repeated,
+                repeats=repeats,
             )
             running.append(group.create_task(_session(fleet, caller, principal, number)))
-    return [result for session in running for result in session.result()], repeated
+    return [result for session in running for result in session.result()], repeats
 
 
 async def _session(fleet: Fleet, caller: Caller, principal: str, number: int) -> list[Result]:
@@ -62,7 +61,7 @@ async def _session(fleet: Fleet, caller: Caller, principal: str, number: int) ->
         prompt = f"a paper kite with the words {mark} above a quiet beach"
         wish = {**_WISHES[(number + image) % len(_WISHES)], "prompt": prompt}
         while (task := await _made(fleet, caller, wish)).get("error", {}).get("retryable"):
-            caller.repeated[task["error"]["code"]] += 1
+            caller.repeats.reasons[task["error"]["code"]] += 1
         results.append(Result(mark=mark, principal=principal, task=task))
     return results
 

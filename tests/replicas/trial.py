@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import statistics
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,11 +22,12 @@ PRINCIPALS = ("ada", "ben", "cleo", "dan", "eve")
 _SPEED = 5
 Disturbance = tuple[str, Callable[[Fleet], Awaitable[None]]]
 DISTURBANCES: Sequence[Disturbance] = (
-    ("replica killed", lambda fleet: fleet.replace(0)),
+    ("replica a killed", lambda fleet: fleet.replace(0)),
     ("database restarted, fast", lambda fleet: fleet.restart_database(signal.SIGINT)),
-    ("replica killed", lambda fleet: fleet.replace(1)),
+    ("replica b killed", lambda fleet: fleet.replace(1)),
     ("database restarted, immediate", lambda fleet: fleet.restart_database(signal.SIGQUIT)),
-    ("replica killed", lambda fleet: fleet.replace(2)),
+    ("proxy killed", Fleet.replace_proxy),
+    ("replica c killed", lambda fleet: fleet.replace(2)),
 )
 """What happens while the sessions run, in this order."""
 
@@ -40,6 +42,8 @@ class Trial:
     disturbances: Sequence[str]
     repeated: Mapping[str, int]
     """Why clients repeated requests, and how often."""
+    interrupted_s: Sequence[float]
+    """For how long each request that was repeated had no answer, from its first failure on."""
     problems: Sequence[str]
     took_s: float
 
@@ -73,7 +77,7 @@ async def run_trial(
         running_fleet(database, upstream, folder, more) as fleet,
     ):
         disturbing = asyncio.create_task(_disturb(fleet, disturbances, sessions * IMAGES))
-        results, repeated = await run_sessions(fleet, tokens, sessions)
+        results, repeats = await run_sessions(fleet, tokens, sessions)
         await disturbing
         for replica in fleet.replicas:
             await replica.until_ready()
@@ -93,7 +97,8 @@ async def run_trial(
         record=record,
         results=results,
         disturbances=[name for name, _ in disturbances],
-        repeated=repeated,
+        repeated=repeats.reasons,
+        interrupted_s=repeats.interrupted_s,
         problems=[*wrong, *problems(record)],
         took_s=time.monotonic() - started,
     )
@@ -117,6 +122,12 @@ def _created(fleet: Fleet) -> int:
     return sum(entry.outcome == "created" for entry in fleet.upstream.sandbox.request_log.submissions)
 
 
+def _durations(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "none"
+    return f"answered after {statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s at most"
+
+
 def summary(trial: Trial) -> str:
     """Return the trial in plain lines."""
     made = len(created(trial.record))
@@ -128,6 +139,7 @@ def summary(trial: Trial) -> str:
         f"tasks in the journal: {len(trial.record.rows)}",
         f"ends: {dict(trial.ends)}",
         f"repeated requests: {dict(trial.repeated)}",
+        f"interrupted requests: {len(trial.interrupted_s)}, {_durations(trial.interrupted_s)}",
         f"problems: {len(trial.problems)}",
     ]
     return "".join(f"{line}\n" for line in [*lines, *trial.problems])
