@@ -2,6 +2,7 @@
 
 import math
 import re
+from base64 import b64encode
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -198,9 +199,12 @@ async def disguised_images(ground: Ground) -> Outcome:
 
 
 async def _upload(served: Served, token: str, content: bytes, kind: str, outcome: Outcome) -> None:
-    """Upload a page: it is refused."""
+    """Upload a page, and give it to a call: both are refused."""
     headers = {"authorization": f"Bearer {token}", "content-type": kind}
     async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=None) as http:
         answer = await http.post(f"{served.address}/images", content=content, headers=headers)
     held = answer.status_code == 400 and answer.headers["content-type"] == "application/json"
     outcome.attempt(held=held, what=f"{content!r}: {answer.status_code} {answer.text}")
+    data = f"data:{kind};base64,{b64encode(content).decode()}"
+    kept = (await served.call(token, "keep_image", data=data)).message["result"]
+    outcome.attempt(held=kept.get("isError") is True, what=f"{content!r} was kept: {kept}")
