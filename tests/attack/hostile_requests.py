@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from server.auth.served import ERAS, NEW, Served
+from server.auth.served import ERAS, NEW, Served, serving_bounded
 from server.auth.test_two_principals import ENTRANCES, Things, made_up, make_things, two_principals
 
 from attack.attempts import Ground, Outcome
@@ -42,7 +42,7 @@ async def hostile_headers(ground: Ground) -> Outcome:
     outcome = Outcome(unit="requests with hostile headers and texts")
     settings = {"JOURNEY_MCP_TRUST_PROXY": "on"}
     with recorded_log() as log:
-        async with two_principals(ground.folder, **settings) as (served, *tokens):
+        async with two_principals(ground.folder, serving_bounded, **settings) as (served, *tokens):
             target = await target_at(served.address, *tokens)
             for _ in range(ground.count(3_000)):
                 send = ground.random.choice((_with_header, _with_header, _with_text))
@@ -180,7 +180,7 @@ async def hostile_bodies(ground: Ground) -> Outcome:
     """Bodies of every wrong kind at `/mcp` and `/images`: an error says so, and other callers are answered."""
     outcome = Outcome(unit="bodies of every wrong kind")
     with recorded_log() as log:
-        async with two_principals(ground.folder) as (served, ada, bob):
+        async with two_principals(ground.folder, serving_bounded) as (served, ada, bob):
             target = await target_at(served.address, ada)
             for number in range(ground.count(3_000)):
                 what, sent, is_whole = _hostile_body(target, ground.random)

@@ -108,7 +108,8 @@ async def idle_connections(ground: Ground) -> Outcome:
     outcome.attempt(held=grown_mib <= MOST_MIB, what=f"memory grew by {grown_mib} MiB")
     outcome.attempt(held=figures.log.count("\n") <= _LONGEST_LOG, what=f"a log: {figures.log[:300]}")
     calls, deliveries = _times(figures.calls_s), _times(figures.deliveries_s)
-    outcome.remark = f"genuine calls (count: median, maximum) {calls}, forged webhooks {deliveries}; {grown_mib} MiB"
+    outcome.remark = f"genuine calls (count: median, maximum) {calls}, forged webhooks {deliveries}"
+    outcome.remark += f"; memory grew by {grown_mib} MiB"
     return outcome
 
 

@@ -10,6 +10,7 @@ import pytest
 from core.test_redaction import FORMS, KEY
 from engine.test_outbound_webhooks import TRUSTED, receiving
 from mcp_types import CallToolResult, TextContent
+from server.auth.served import serving_bounded
 from server.auth.test_two_principals import two_principals
 from support import SERVICES, Authority, make_environment
 
@@ -34,7 +35,7 @@ async def test_no_random_input_over_http_succeeds(tmp_path: Path) -> None:
     """300 of those that the system tests and `make attack` send to a process."""
     outcome = Outcome(unit="inputs")
     with recorded_log() as log:
-        async with two_principals(tmp_path) as (served, *tokens):
+        async with two_principals(tmp_path, serving_bounded) as (served, *tokens):
             await fuzzing.fuzz(await fuzzing.target_at(served.address, *tokens), Random("test"), 300, outcome)
     assert (outcome.attempts, outcome.succeeded, log.problems()) == (300, [], [])
 

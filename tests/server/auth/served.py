@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ import httpx2
 from manual_clock import ManualClock
 from mcp.shared.inbound import encode_header_value
 from starlette.applications import Starlette
-from support import environment_of, running_studio
+from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS
@@ -96,34 +96,45 @@ def serving_with(folder: Path, **more: str) -> AbstractAsyncContextManager[Serve
     return _serving(folder, more, is_service=False)
 
 
+def serving_bounded(folder: Path, **more: str) -> AbstractAsyncContextManager[Served]:
+    """Do the same with the limits on connections of `journey-mcp serve`."""
+    return _serving(folder, more, is_service=False, listening=_bounded)
+
+
 def serving_service(folder: Path, **more: str) -> AbstractAsyncContextManager[Served]:
     """Do the same with metrics."""
     return _serving(folder, more, is_service=True)
 
 
 @asynccontextmanager
-async def _serving(folder: Path, more: Mapping[str, str], *, is_service: bool) -> AsyncIterator[Served]:
+async def _serving(
+    folder: Path,
+    more: Mapping[str, str],
+    *,
+    is_service: bool,
+    listening: Callable[[Starlette], AbstractAsyncContextManager[str]] = serving,
+) -> AsyncIterator[Served]:
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
         access = access_of(settings, ManualClock())
         opener = partial(running_studio, principals=access.limits if access else NO_PRINCIPAL_LIMITS)
         app = make_app(Lifespan(settings, opener, is_local=False, is_service=is_service), access)
-        async with app.router.lifespan_context(app), _listening(app) as origin:
+        async with app.router.lifespan_context(app), listening(app) as origin:
             yield Served(origin, upstream)
 
 
 @asynccontextmanager
-async def _listening(app: Starlette) -> AsyncIterator[str]:
-    """Serve an application as `journey-mcp serve` does, with its limits on connections."""
+async def _bounded(app: Starlette) -> AsyncIterator[str]:
+    """Serve an application on such a port."""
     listener = listen("--port", "127.0.0.1", 0)
     limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
     server = EmbeddedServer(app, limits, lifespan="off", timeout_graceful_shutdown=2)
-    serving = asyncio.create_task(server.serve([listener]))
+    running = asyncio.create_task(server.serve([listener]))
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.request_shutdown()
-        await serving
+        await running
         listener.close()
 
 

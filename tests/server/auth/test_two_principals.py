@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,11 +108,13 @@ def masked(answer: Answer, things: Things) -> str:
 
 
 @asynccontextmanager
-async def two_principals(folder: Path, **more: str) -> AsyncIterator[tuple[Served, str, str]]:
+async def two_principals(
+    folder: Path, serving: Callable[..., AbstractAsyncContextManager[Served]] = serving_with, **more: str
+) -> AsyncIterator[tuple[Served, str, str]]:
     """Serve MCP for two principals, and return their tokens."""
     file = folder / "tokens"
     ada, bob = add_token(file, "ada"), add_token(file, "bob")
-    async with serving_with(folder, JOURNEY_MCP_TOKENS_FILE=str(file), **more) as served:
+    async with serving(folder, JOURNEY_MCP_TOKENS_FILE=str(file), **more) as served:
         yield served, ada, bob
 
 
