@@ -23,6 +23,8 @@ from journey_mcp import sandbox
 
 _HOST = "127.0.0.1"
 _PREFIX = "io.modelcontextprotocol/"
+_MAX_ITEMS = 2_000
+"""Lists that are repeated several times would grow beyond what the client can send."""
 _LARGEST_GROWTH_MIB = 200
 """Of the server, over all inputs: caches, and images that are being decoded."""
 _METHODS = (
@@ -224,7 +226,7 @@ def mutated(value: Any, random: Random) -> Any:
         changed = (rest, {**value, name: mutated(value[name], random)}, {**value, f"{name}\u200b": value[name]})
         return random.choice((*changed, {**rest, name.upper(): value[name]}))
     if isinstance(value, list) and value and random.random() < 0.8:
-        return random.choice((value * random.choice((2, 500)), [mutated(value[0], random), *value[1:]]))
+        return random.choice(((value * random.choice((2, 500)))[:_MAX_ITEMS], [mutated(value[0], random), *value[1:]]))
     if isinstance(value, str) and random.random() < 0.5:
         position = random.randrange(len(value) + 1)
         return value[:position] + random.choice(_INSERTED) + value[position:]
