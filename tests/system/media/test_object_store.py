@@ -1,6 +1,7 @@
 """Images in an object store: the same contract as the folder's, and what only a store over the network can do wrong."""
 
 import hashlib
+import io
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.test_archive import IMAGE, make_task
 from object_stores import ObjectStoreServer
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,13 +20,19 @@ from support import serving
 from journey_mcp.cli.doctor import examine
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.images import ImageId
 from journey_mcp.core.stored_objects import StoredObject
+from journey_mcp.engine.archive import Moved, export_journal
+from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.retention import Retention
+from journey_mcp.media.blobs import Blobs, Link
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.image_store import Content, ImageStore, ImageStoreUnavailable, StoredImage
 from journey_mcp.media.object_store import ObjectStore, open_object_store
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.settings import read_settings
 from journey_mcp.settings.image_store import ImageStoreAddress
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.store import Store, open_store
 
 TASK = "tsk_" + "a" * 22
@@ -192,6 +200,35 @@ async def test_what_cannot_be_deleted_now_is_deleted_later(
         assert await objects.usage() == left
 
 
+async def test_without_the_database_nothing_is_known_and_nothing_is_stored(
+    objects: ObjectStore, database: Store, tmp_path: Path
+) -> None:
+    """A result is shown without its copies; a copy can be tried again."""
+    task = make_task(1)
+    for path in tmp_path.glob("tasks.db*"):
+        path.rename(path.with_name(f"hidden-{path.name}"))
+    assert await ImageFiles(database, objects, Clock()).located([task]) == [task]
+
+    async def image(_request: Request) -> Response:
+        return Response(IMAGE, media_type="image/png")
+
+    async with serving(Starlette(routes=[Route("/{path:path}", image)])) as origin:
+        link = Link(id=ImageId(task.id, 1), url=f"{origin}/1.png", base_url=origin, made_at=1.0)
+        with pytest.raises(ImageStoreUnavailable):
+            await Blobs(objects, 1_000_000, SafeHttpClient(TrustedHosts()), Clock()).copy(link)
+
+
+async def test_an_export_leaves_out_what_is_gone(
+    objects: ObjectStore, server: ObjectStoreServer, prefix: str, database: Store
+) -> None:
+    """A rule of the bucket deleted it."""
+    task = make_task(1)
+    assert await database.tasks.add(task, worker_id="me", lease_until=0.0)
+    await objects.write(f"{task.id}.1", "png", IMAGE, made_at=1.0)
+    server.remove(f"{prefix}/images/{task.id}/1.png")
+    assert await export_journal(database, objects, io.BytesIO(), Clock()) == Moved(tasks=1)
+
+
 async def test_two_processes_record_an_image_once(database: Store) -> None:
     """The one that comes second changes nothing."""
     first = StoredObject(name="n", owner="o", format="png", bytes=1, digest="d", created_at=1.0)
@@ -244,7 +281,7 @@ async def test_links_of_the_store_are_made_if_wanted(server: ObjectStoreServer, 
     assert "X-Amz-Expires=60" in link
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/prefix", "az://account/container/prefix"])
+@pytest.mark.parametrize("address", ["s3://bucket", "gs://bucket/prefix", "az://account/container/prefix"])
 def test_other_stores_open_without_a_request(address: str, database: Store) -> None:
     """Google's and Azure's; they are not asked before an image is stored."""
     assert opened(address, database)
