@@ -69,8 +69,7 @@ class InboundWebhooks:
             return False
         if task.status.is_final:
             self._log_late(task, prediction)
-            return True
-        if leased := await self._acquire(task):
+        elif leased := await self._acquire(task):
             if not _is_about(leased, task.provider, prediction):
                 return False  # it has moved to another provider meanwhile
             await self._apply(leased, prediction)

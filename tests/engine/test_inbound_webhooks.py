@@ -278,7 +278,8 @@ async def test_a_delivery_that_cannot_be_stored_is_requested_again(tmp_path: Pat
         await here.clock.sleep(1)
         assert (await here.studio.fetch([made.id], LOCAL))[made.id].transient_notices
         database = refusing(tmp_path, "outcome")
-        assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 503
+        for _ in range(2):  # the second time, the task has ended in memory
+            assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")
         await until(lambda: database.execute("SELECT status FROM tasks").fetchone() == ("succeeded",))
         assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 204
