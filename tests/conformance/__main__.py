@@ -17,6 +17,7 @@ from conformance.expected import EMPTY, PRODUCT, STDIO, TASKS, WITHOUT_REQUIREME
 from conformance.fixtures import fixture_server
 from conformance.stdio import bridged
 from conformance.suite import Outcome
+from journey_mcp.server.auth.middleware import Unauthenticated
 from journey_mcp.settings import read_settings
 
 _AT_ONCE = 4
@@ -109,6 +110,7 @@ async def _with_fixtures(folder: Path) -> AsyncIterator[str]:
     port = free_port()
     async with fixture_server(settings) as server, anyio.create_task_group() as group:
         app = server.streamable_http_app(stateless_http=True)
+        app.add_middleware(Unauthenticated)
         serving = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
         group.start_soon(serving.serve)
         await until_listening(port, seconds=_TIMEOUT_S)
