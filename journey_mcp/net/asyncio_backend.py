@@ -49,7 +49,7 @@ class _Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport
         self._unread, self._unsent = bytearray(), bytearray()
-        self._has_ended = False
+        self._has_ended = self._is_lost = False
         self._error: Exception | None = None
         self._arrived: asyncio.Future[None] | None = None
         """What a read waits for."""
@@ -84,7 +84,8 @@ class _Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
 
     async def aclose(self) -> None:
         """Close the connection."""
-        self._transport.abort()
+        if not self._is_lost:  # asyncio 3.11 fails on a connection that has ended with bytes to send
+            self._transport.abort()
 
     async def start_tls(
         self,
@@ -136,7 +137,8 @@ class _Stream(httpcore2.AsyncNetworkStream, asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Note the end and its cause."""
-        self._has_ended, self._error = True, error
+        self._has_ended = self._is_lost = True
+        self._error = error
         self._wake()
         self._writable.set()
 

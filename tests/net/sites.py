@@ -71,7 +71,8 @@ async def listening(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIte
     finally:
         server.close()
         for writer, ended in visits.items():
-            writer.transport.abort()
+            with suppress(AttributeError):  # of asyncio 3.11, if the connection has just ended with bytes to send
+                writer.transport.abort()
             await ended.wait()
 
 
