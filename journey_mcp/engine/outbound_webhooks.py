@@ -59,6 +59,8 @@ class OutboundWebhooks:
         self._wakeup = Wakeup()
         self._attempted = Wakeup()
         self._is_shutting_down = False
+        self._due_until = math.inf
+        """What is due later is not sent any more: a process that ends tries each webhook once."""
 
     async def check(self, url: str) -> None:
         """Refuse a webhook that could never be called.
@@ -95,7 +97,7 @@ class OutboundWebhooks:
 
     async def drain(self) -> None:
         """Wait until `run` has tried all webhooks that are due now."""
-        now = self._clock.now()
+        self._due_until = now = self._clock.now()
         try:
             while not self._is_shutting_down and (self._in_flight or await self._store.outbox.next_due() <= now):
                 self._wakeup.notify()
@@ -116,10 +118,16 @@ class OutboundWebhooks:
                 busy = [host for host, count in self._in_flight.items() if count >= per_host]
                 next_due = await self._store.outbox.next_due(except_hosts=busy)
                 now = self._clock.now()
+                if next_due > self._due_until:
+                    return math.inf
                 if next_due > now:
                     return next_due
                 due = await self._store.outbox.due(
-                    now=now, again_at=now + _LEASE_S, limit=room - in_flight, per_host=1, except_hosts=busy
+                    now=min(now, self._due_until),
+                    again_at=now + _LEASE_S,
+                    limit=room - in_flight,
+                    per_host=1,
+                    except_hosts=busy,
                 )
                 for task, tries in due:
                     host = webhook_host(task.request.webhook_url or "")
