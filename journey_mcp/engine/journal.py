@@ -18,9 +18,9 @@ from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.core.text import encoded_id
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.outage import RETRY_S
-from journey_mcp.engine.task_news import TaskNews
 from journey_mcp.engine.watch import Watch
 from journey_mcp.store import Store
+from journey_mcp.store.notifications import Notifications
 
 LEASE_S = 6.0
 """How long a task stays with a process that does not renew its lease."""
@@ -36,7 +36,7 @@ class Journal:
     `news` tells the other processes of changes for which somebody may wait.
     """
 
-    def __init__(self, store: Store, clock: Clock, news: TaskNews) -> None:
+    def __init__(self, store: Store, clock: Clock, news: Notifications) -> None:
         self._store = store
         self._clock = clock
         self._news = news

@@ -12,8 +12,8 @@ from journey_mcp.core.text import timestamp
 from journey_mcp.engine.final_tasks import FinalTasks
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.liveness import ANSWERED_WITHIN_S, Liveness
-from journey_mcp.engine.task_news import TaskNews
 from journey_mcp.store import Store
+from journey_mcp.store.notifications import Notifications
 
 _REFRESH_S = 0.5
 """How often waiting callers read tasks that another process leases, while no news of them arrive."""
@@ -29,7 +29,7 @@ class TaskReader:
         store: Store,
         journal: Journal,
         clock: Clock,
-        news: TaskNews,
+        news: Notifications,
         liveness: Liveness,
         final: FinalTasks,
     ) -> None:

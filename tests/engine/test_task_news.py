@@ -1,7 +1,7 @@
 """News between processes: two journals on one database, connected by queues. A queue is what a network would be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ READ = "tasks.id IN"
 
 @dataclass
 class QueuedNews:
-    """A `TaskNews` over queues: one for each process."""
+    """`Notifications` over queues: one for each process."""
 
     listeners: list["QueuedNews"]
     heard: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
@@ -41,6 +41,11 @@ class QueuedNews:
         for listener in self.listeners:
             if not self.is_lossy:
                 listener.heard.put_nowait(task_id)
+
+    async def send(self, task_ids: Collection[str]) -> None:
+        """Do the same for several."""
+        for task_id in task_ids:
+            await self.notify(task_id)
 
     async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
         """Hear until the connection breaks, and again."""
