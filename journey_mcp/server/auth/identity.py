@@ -1,10 +1,7 @@
 """Identities: who sends a request, and what they may do."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
-
-from pydantic import SecretStr
 
 from journey_mcp.core.principals import LOCAL, Principal
 
@@ -28,8 +25,6 @@ class Identity:
     scopes: frozenset[Scope]
     providers: tuple[str, ...] | None = None
     """The only providers for this principal; `None` for all that are configured."""
-    keys: Mapping[str, SecretStr] = field(default_factory=dict)
-    """The principal's own provider keys, by provider."""
     calls_per_minute: int | None = None
     """Instead of the limit in the settings."""
 
