@@ -10,11 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.image_links import PATH as UPLOADS
 from journey_mcp.server.auth.identity import Identity
+from journey_mcp.server.auth.scopes import CALL
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.call_bodies import replayed
 from journey_mcp.server.transports.responses import busy_response
-
-_CALL = "tools/call"
 
 
 class RateLimit:
@@ -61,9 +60,9 @@ class RateLimit:
 def is_tool_call(headers: Headers, body: bytes) -> bool:
     """Return whether a request calls a tool: later revisions say so in a header, which the SDK checks."""
     if (method := headers.get(MCP_METHOD_HEADER)) is not None:
-        return method == _CALL
+        return method == CALL
     try:
         message = json.loads(body)
     except ValueError:
         return False  # it is answered with an error
-    return isinstance(message, dict) and message.get("method") == _CALL
+    return isinstance(message, dict) and message.get("method") == CALL
