@@ -4,7 +4,6 @@ A finished task never changes in the store, so both are added to it when it is s
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,12 @@ from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.task_values import TaskValues
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.store import Store
 
 _NOTHING = CopyRecord()
-_MOST_KEPT = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +49,8 @@ class ImageFiles:
         self._clock = clock
         self._links = links if links is not None and links.base_url is not None else None
         self._is_settled = is_settled
-        self._found: OrderedDict[str, tuple[Task, Task]] = OrderedDict()
-        """Tasks as they are in memory, and with their files."""
+        self._found = TaskValues[Task]()
+        """Tasks with their files."""
 
     @property
     def has_links(self) -> bool:
@@ -60,7 +59,7 @@ class ImageFiles:
 
     async def located(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks with all copies and files, and with notices of those that failed."""
-        found = {task.id: with_files for task in tasks if (with_files := self._found_before(task))}
+        found = {task.id: with_files for task in tasks if (with_files := self._found.get(task))}
         others = [task for task in tasks if task.id not in found and task.status is Status.SUCCEEDED and task.images]
         if others:
             located = await self._look_up(others)
@@ -79,16 +78,10 @@ class ImageFiles:
         except (OSError, StoreUnavailable):
             return None
 
-    def _found_before(self, task: Task) -> Task | None:
-        before, with_files = self._found.get(task.id, (None, None))
-        return with_files if before is task else None
-
     def _keep(self, tasks: Sequence[Task], located: Sequence[Task]) -> None:
         for task, with_files in zip(tasks, located, strict=True):
             if self._is_settled(with_files):
-                self._found[task.id] = task, with_files
-        while len(self._found) > _MOST_KEPT:
-            self._found.popitem(last=False)
+                self._found.add(task, with_files)
 
     async def _look_up(self, tasks: Sequence[Task]) -> list[Task]:
         known = await self._known([task.id for task in tasks])

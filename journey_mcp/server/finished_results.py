@@ -1,27 +1,20 @@
 """Results of `fetch_task` for finished tasks: the same result again as long as the task is the same in memory."""
 
-from collections import OrderedDict
-
 import mcp_types as types
 
+from journey_mcp.core.task_values import TaskValues
 from journey_mcp.core.tasks import SANDBOX, Task
-
-_MOST = 1_000
 
 
 class FinishedResults:
-    """Results for one finished task each, of the tasks that were fetched last.
-
-    A task that is read again is another object, so no result outlives the task in memory.
-    """
+    """Results for one finished task each, of the tasks that were fetched last."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[Task, types.CallToolResult]] = OrderedDict()
+        self._kept = TaskValues[types.CallToolResult]()
 
     def get(self, task: Task) -> types.CallToolResult | None:
         """Return the result of this very task, if there is one."""
-        before, result = self._kept.get(task.id, (None, None))
-        return result if before is task else None
+        return self._kept.get(task)
 
     def add(self, task: Task, result: types.CallToolResult) -> None:
         """Keep the result of a task, unless time or files can change it: links expire, sandboxes end."""
@@ -29,7 +22,4 @@ class FinishedResults:
             return
         if any(image.expires_at is not None or image.path is not None for image in task.images):
             return
-        self._kept[task.id] = task, result
-        self._kept.move_to_end(task.id)
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
+        self._kept.add(task, result)
