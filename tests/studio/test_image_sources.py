@@ -502,6 +502,8 @@ async def test_an_old_link_is_asked_for_before_a_provider_gets_it(tmp_path: Path
             here.faults(fault)
             task = await here.made(**{**edit, "prompt": fault})
             assert task.status is Status.SUCCEEDED, task.failure
+            # its copy would meet the next fault
+            await here.studio.wait_for_copies({task.id: task}, 60)
         assert here.created[1:] == ["journeyapi", "bfl"]
         assert "journeyapi was skipped" in " ".join(map(str, task.notices))
         here.faults("image:dead_image")
