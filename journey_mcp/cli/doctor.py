@@ -318,7 +318,7 @@ async def _registry(settings: Settings) -> list[Finding]:
 
     defaults = read_tool_set(settings).defaults
     default_models = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
-    more = f", with {settings.registry}" if settings.registry else ""
+    more = f", with {', '.join(map(str, settings.registry))}" if settings.registry else ""
     return [
         Finding(
             about="registry",

@@ -9,7 +9,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.money import Unit
 from journey_mcp.core.requests import Tool
 from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
-from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
+from journey_mcp.registry.files import RegistryFile, files_at, read_file, shipped_files
 
 __all__ = [
     "Action",
@@ -127,13 +127,13 @@ def can_serve(offer: Offer, tool: Tool) -> bool:
 
 
 @cache
-def load(extra: Path | None = None) -> Registry:
-    """Load the built-in files, once per process, and the user's file, whose models and offers are added.
+def load(extra: tuple[Path, ...] = ()) -> Registry:
+    """Load the built-in files, once per process, and the user's files and folders, whose models and offers are added.
 
     Raises:
         SetupError: names the file and the key.
     """
-    paths = [*shipped_files(), *([extra] if extra else [])]
+    paths = [*shipped_files(), *(file for path in extra for file in files_at(path))]
     return join([(path, read_file(path)) for path in paths])
 
 

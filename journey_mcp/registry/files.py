@@ -34,6 +34,7 @@ class RegistryFile:
 
 
 _ADAPTER = TypeAdapter(RegistryFile)
+_CORRECT = "Correct or unset JOURNEY_MCP_REGISTRY."
 _LONGEST_WAIT_S = 86400
 _HIGHEST_PRICE = 1_000_000
 _RENAMED = {"choose_for": "recommended_for"}
@@ -53,6 +54,23 @@ def shipped_files() -> list[Path]:
     return [*first, *sorted(set(folder.glob("*.toml")) - set(first))]
 
 
+def files_at(path: Path) -> list[Path]:
+    """Return the file itself, or the `.toml` files of a folder in the order of their names.
+
+    Raises:
+        SetupError: the folder has none, or cannot be listed.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted(file for file in path.iterdir() if file.suffix == ".toml")
+    except OSError as error:
+        raise SetupError(f"Registry folder {path} cannot be listed: {error.strerror}.", next_step=_CORRECT) from error
+    if not found:
+        raise SetupError(f"Registry folder {path} has no .toml file.", next_step=_CORRECT)
+    return found
+
+
 def read_file(path: Path) -> RegistryFile:
     """Read one file.
 
@@ -64,7 +82,7 @@ def read_file(path: Path) -> RegistryFile:
     except OSError as error:
         raise SetupError(
             f"Registry file {path} cannot be read: {error.strerror}.",
-            next_step="Correct or unset JOURNEY_MCP_REGISTRY.",
+            next_step=_CORRECT,
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError(f"Registry file {path} is not TOML: {error}.") from error

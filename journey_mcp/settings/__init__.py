@@ -54,14 +54,14 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.lower() for name in _listed(text))
 
 
-def _folders(text: str) -> tuple[Path, ...]:
-    return tuple(_at_home(Path(folder)) for folder in _listed(text))
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_at_home(Path(path)) for path in _listed(text))
 
 
-def _at_home(folder: Path) -> Path:
-    """Return the folder with `~` expanded, as in a shell."""
+def _at_home(path: Path) -> Path:
+    """Return the path with `~` expanded, as in a shell."""
     try:
-        return folder.expanduser()
+        return path.expanduser()
     except RuntimeError as error:
         raise ValueError("has a ~ in it, but there is no home folder") from error
 
@@ -122,7 +122,7 @@ Address = Annotated[BaseUrl, _Parsed(BaseUrl)]
 Names = Annotated[tuple[str, ...], _Parsed(_names)]
 Origins = Annotated[tuple[HttpsOrigin, ...], _Parsed(_origins)]
 Fleet = Annotated[FleetSecret, _Parsed(FleetSecret.parse)]
-Folders = Annotated[tuple[Path, ...], _Parsed(_folders)]
+Paths = Annotated[tuple[Path, ...], _Parsed(_paths)]
 Keep = Literal["all", "expiring", "off"]
 Budget = Annotated[tuple[Limit, ...], _Parsed(parse_limits)]
 Amounts = Annotated[Charges, _Parsed(parse_amounts)]
@@ -201,8 +201,11 @@ class Settings(BaseModel):
         description="URL of the same PostgreSQL database without PgBouncer, through which no notifications come; "
         "default `JOURNEY_MCP_DATABASE_URL`.",
     )
-    registry: Path | None = Field(
-        None, title="JOURNEY_MCP_REGISTRY", description="A TOML file with more models and offers."
+    registry: Paths = Field(
+        (),
+        title="JOURNEY_MCP_REGISTRY",
+        description="TOML files with more models, offers and providers, or folders of them, comma-separated; a later "
+        "one wins ([Adding a model](docs/models.md)).",
     )
     default_model: str | None = Field(
         None,
@@ -214,7 +217,7 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_DEFAULT_EDIT_MODEL",
         description="Model of `edit_image` if a call names none; default `flux-kontext-pro`.",
     )
-    image_dirs: Folders = Field(
+    image_dirs: Paths = Field(
         (),
         title="JOURNEY_MCP_IMAGE_DIRS",
         description="More folders, comma-separated, from which local image files may be read.",

@@ -169,7 +169,7 @@ def test_a_wrong_setting_is_shown_without_a_password(tmp_path: Path, variable: s
     (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
     registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"), "ACME_API_KEY": "acme-secret"}
     with pytest.raises(SetupError, match=variable) as raised:
-        accounts_of(read_settings({variable: value, **registry}), load(tmp_path / "acme.toml"))
+        accounts_of(read_settings({variable: value, **registry}), load((tmp_path / "acme.toml",)))
     reported = "".join(traceback.format_exception(raised.value)) + repr(raised.value.failure)
     assert PASSWORD not in reported
     assert LOGIN not in reported
@@ -181,9 +181,9 @@ def test_the_base_url_in_a_registry_file_is_checked(tmp_path: Path) -> None:
     good.write_text(FACTS.replace("https://api.acme.test", f"https://{LOGIN}@api.acme.test/"), encoding="utf-8")
     bad.write_text(FACTS.replace("https://api.acme.test", f"{LOGIN}@api.acme.test"), encoding="utf-8")
     settings = read_settings({"JOURNEY_MCP_REGISTRY": str(good), "ACME_API_KEY": "acme-secret"})
-    assert accounts_of(settings, load(good))[0].base_url == "https://api.acme.test"
+    assert accounts_of(settings, load((good,)))[0].base_url == "https://api.acme.test"
     with pytest.raises(SetupError, match=r"Provider acme: base_url='api\.acme\.test': must be an address"):
-        accounts_of(settings, load(bad))
+        accounts_of(settings, load((bad,)))
 
 
 @pytest.mark.parametrize(

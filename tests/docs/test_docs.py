@@ -277,7 +277,7 @@ def test_the_example_of_a_model_loads(tmp_path: Path) -> None:
     """Exactly as in the document."""
     (example,) = blocks(ROOT / "docs" / "models.md", "toml")
     (tmp_path / "mine.toml").write_text(example, encoding="utf-8")
-    assert "flux-kontext-pro-hd" in registry.load(tmp_path / "mine.toml").models
+    assert "flux-kontext-pro-hd" in registry.load((tmp_path / "mine.toml",)).models
 
 
 def test_links_between_documents_have_a_target() -> None:

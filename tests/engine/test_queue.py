@@ -121,7 +121,7 @@ def test_an_invalid_limit_stops_the_start_and_is_named(value: str) -> None:
 
 def test_an_unknown_provider_is_named() -> None:
     """With those that exist; one without a key is allowed."""
-    registry = load(None)
+    registry = load()
     with pytest.raises(SetupError, match=f"{LIMIT}=25@journyapi: there is no provider 'journyapi'") as raised:
         accounts_of(read_settings({LIMIT: "25@journyapi"}), registry)
     assert "allowed: journeyapi, vtrix, kkiai, replicate, bfl" in str(raised.value)

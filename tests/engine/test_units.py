@@ -244,7 +244,7 @@ def test_a_local_provider_charges_in_the_unit_of_its_prices(tmp_path: Path, own:
     file = tmp_path / "own.toml"
     text = " ".join(provider.split()) + FREE_MODEL.format(provider="own") + priced
     file.write_text(text, encoding="utf-8")
-    catalog = load(file).catalog(["own"])
+    catalog = load((file,)).catalog(["own"])
     assert catalog.unit_of(catalog.offers["mine"][0]) == unit
 
 

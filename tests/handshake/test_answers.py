@@ -54,7 +54,7 @@ async def recorded() -> dict[str, Any]:
         },
         "discover": discovered,
         "tools/list": {"handshake": {**legacy_list, "tools": []}, "modern": {**modern_list, "tools": []}},
-        "keys": {facts.key_variable: name for name, facts in load(None).providers.items()},
+        "keys": {facts.key_variable: name for name, facts in load().providers.items()},
         "without_key": "journeyapi",
     }
 

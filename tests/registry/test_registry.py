@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_a_user_s_file_adds_a_model(tmp_path: Path) -> None:
     """In addition to the built-in models."""
     path = tmp_path / "mine.toml"
     path.write_text(GOOD, encoding="utf-8")
-    facts = registry.load(path)
+    facts = registry.load((path,))
     assert len(facts.models) == len(registry.load().models) + 1
     assert "mine" in facts.catalog(["journeyapi"]).offers_for("imagine")
 
@@ -139,7 +140,7 @@ def test_a_wrong_file_fails_with_key_and_what_is_allowed(
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace(*change), encoding="utf-8")
     with pytest.raises(SetupError) as raised:
-        registry.load(path)
+        registry.load((path,))
     for words in [str(path), *says]:
         assert words in str(raised.value)
 
@@ -148,7 +149,7 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     """`choose_for` is now `recommended_for`."""
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace("[[offer]]", 'choose_for = { imagine = "dunes" }\n[[offer]]'), encoding="utf-8")
-    assert registry.load(path).models["mine"].recommended_for == {"imagine": "dunes"}
+    assert registry.load((path,)).models["mine"].recommended_for == {"imagine": "dunes"}
 
 
 PROVIDER = """
@@ -182,7 +183,7 @@ def test_the_retry_time_of_webhooks_is_validated(tmp_path: Path, change: tuple[s
     """It needs a provider with webhooks."""
     path = tmp_path / "mine.toml"
     path.write_text(PROVIDER, encoding="utf-8")
-    assert registry.load(path).providers["mine"].webhook_retries_s == 90
+    assert registry.load((path,)).providers["mine"].webhook_retries_s == 90
     path.write_text(PROVIDER.replace("webhook_retries_s = 90\n", ""), encoding="utf-8")
     assert read_file(path).provider.webhook_retries_s is None  # type: ignore[union-attr]
     path.write_text(PROVIDER.replace(*change), encoding="utf-8")
@@ -204,10 +205,28 @@ def test_accounts_have_the_retry_time_of_webhooks() -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """It does not exist, or is not text."""
     with pytest.raises(SetupError, match="cannot be read"):
-        registry.load(tmp_path / "none.toml")
+        registry.load((tmp_path / "none.toml",))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SetupError, match="not TOML"):
-        registry.load(tmp_path / "binary.toml")
+        registry.load((tmp_path / "binary.toml",))
+
+
+def test_several_files_and_folders_are_read(tmp_path: Path) -> None:
+    """In the given order, a folder by the names of its .toml files; a later file wins."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "b.toml").write_text(GOOD.replace('maker = "', 'maker = "B of '), encoding="utf-8")
+    (tmp_path / "own" / "a.toml").write_text(GOOD.replace('maker = "', 'maker = "A of '), encoding="utf-8")
+    (tmp_path / "own" / "notes.txt").write_text("no TOML", encoding="utf-8")
+    (tmp_path / "last.toml").write_text(GOOD.replace('"mine"', '"yours"'), encoding="utf-8")
+    models = registry.load((tmp_path / "own", tmp_path / "last.toml")).models
+    assert models["mine"].maker.startswith("B of ")
+    assert list(models)[-2:] == ["mine", "yours"]
+
+
+def test_a_folder_without_registry_files_is_an_error(tmp_path: Path) -> None:
+    """It names the folder."""
+    with pytest.raises(SetupError, match=f"Registry folder {re.escape(str(tmp_path))} has no .toml file"):
+        registry.load((tmp_path,))
 
 
 def test_the_file_format_covers_further_providers() -> None:
@@ -254,7 +273,7 @@ def test_a_user_s_file_adds_an_action(tmp_path: Path) -> None:
     """Listed while its provider is configured; one with a known id and provider replaces the built-in one."""
     path = tmp_path / "mine.toml"
     path.write_text(GOOD + ACTION + ACTION.replace("brighten", "single"), encoding="utf-8")
-    facts = registry.load(path)
+    facts = registry.load((path,))
     actions = facts.catalog(["journeyapi"]).actions
     assert [action.price for action in actions["brighten"]] == ["1 credits"]
     assert [action.endpoint for action in actions["single"]] == ["/single"]
@@ -295,7 +314,7 @@ def test_a_wrong_action_fails_with_key_and_what_is_allowed(
     path = tmp_path / "mine.toml"
     path.write_text((GOOD + ACTION).replace(*change), encoding="utf-8")
     with pytest.raises(SetupError) as raised:
-        registry.load(path)
+        registry.load((path,))
     for words in [str(path), *says]:
         assert words in str(raised.value)
 
@@ -318,7 +337,7 @@ checked = 2026-11-21
         encoding="utf-8",
     )
     with pytest.raises(SetupError, match="journeyapi has no endpoints") as raised:
-        registry.load(path)
+        registry.load((path,))
     assert 'Add "actions" to `features`' in str(raised.value.failure.next_step)
 
 

@@ -262,9 +262,16 @@ def test_base_urls_lose_their_last_slash() -> None:
 
 def test_lists_are_split_at_commas() -> None:
     """Blanks and empty items are ignored."""
-    settings = read_settings({"JOURNEY_MCP_PROVIDERS": " bfl, ,vtrix,", "JOURNEY_MCP_IMAGE_DIRS": "/a, /b"})
+    settings = read_settings(
+        {
+            "JOURNEY_MCP_PROVIDERS": " bfl, ,vtrix,",
+            "JOURNEY_MCP_IMAGE_DIRS": "/a, /b",
+            "JOURNEY_MCP_REGISTRY": "/c.toml",
+        }
+    )
     assert settings.providers == ("bfl", "vtrix")
     assert settings.image_dirs == (Path("/a"), Path("/b"))
+    assert settings.registry == (Path("/c.toml"),)
 
 
 def test_a_registry_file_may_name_more_variables(tmp_path: Path) -> None:
