@@ -8,6 +8,7 @@ from types import MappingProxyType
 from journey_mcp import logs
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import secrets_in
+from journey_mcp.handshake.plugins import has_plugins
 from journey_mcp.settings import Settings, misspelled, read_settings
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -42,17 +43,20 @@ def checked_settings(given: Mapping[str, str] = _NOTHING) -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Check settings that name models, providers or tools, before serving; without such settings it costs nothing.
+    """Check plugins and settings that name models, providers or tools, before serving; without them it costs nothing.
 
     Raises:
-        SetupError: as `read_tool_set` and `accounts_of`.
+        SetupError: as `read_tool_set`, `accounts_of` and `adapter_of`.
     """
     names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers, settings.tools)
-    if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
+    if any((*names, settings.budget, settings.credit_price, settings.max_concurrent, has_plugins())):
         # not before the first answer
         from journey_mcp.providers.accounts import accounts_of  # noqa: PLC0415
+        from journey_mcp.providers.clients import adapter_of  # noqa: PLC0415
         from journey_mcp.registry import load  # noqa: PLC0415
         from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415
 
         read_tool_set(settings)
-        accounts_of(settings, load(settings.registry))
+        registry = load(settings.registry)
+        for account in accounts_of(settings, registry):
+            adapter_of(registry.providers[account.facts_id].wire)

@@ -38,6 +38,7 @@ from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.base import Account, Balance, Provider, SupportsBalance
 from journey_mcp.providers.clients import open_clients
 from journey_mcp.registry import ProviderFacts, Registry, load
+from journey_mcp.registry.plugins import installed_plugins
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.server.auth.access import access_of, issuer_keys
 from journey_mcp.server.auth.tokens_file import read
@@ -318,13 +319,20 @@ async def _registry(settings: Settings) -> list[Finding]:
 
     defaults = read_tool_set(settings).defaults
     default_models = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
-    more = f", with {', '.join(map(str, settings.registry))}" if settings.registry else ""
+    plugins = [plugin.package for plugin in installed_plugins().values()]
+    more = f", with {', '.join([*plugins, *map(str, settings.registry)])}" if plugins or settings.registry else ""
     return [
         Finding(
             about="registry",
             verdict="ok",
             message=f"{models} models, {offers} offers; defaults {default_models}{more}",
-            facts={"models": models, "offers": offers, "imagine": defaults.imagine, "edit_image": defaults.edit_image},
+            facts={
+                "models": models,
+                "offers": offers,
+                "imagine": defaults.imagine,
+                "edit_image": defaults.edit_image,
+                **({"plugins": plugins} if plugins else {}),
+            },
         )
     ]
 

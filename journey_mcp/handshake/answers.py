@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 
+from journey_mcp.handshake.plugins import has_plugins
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +60,7 @@ def _tools(environment: Mapping[str, str], record: dict[str, Any]) -> list[dict[
     def is_set(name: str) -> bool:
         return bool(environment.get(name, "").strip())
 
-    if any(is_set(name) for name in CHANGE_TOOLS):
+    if any(is_set(name) for name in CHANGE_TOOLS) or has_plugins():
         return None
     providers = [provider for key, provider in record["keys"].items() if is_set(key)] or [record["without_key"]]
     try:

@@ -22,6 +22,7 @@ from journey_mcp.providers.replicate import Replicate
 from journey_mcp.providers.vtrix import Vtrix
 from journey_mcp.registry import Action, Catalog, Offer, Registry, load
 from journey_mcp.registry.facts import Feature
+from journey_mcp.registry.plugins import installed_plugins
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings
 
@@ -155,12 +156,13 @@ async def open_clients(
     """Open the adapters of every configured account, or a local sandbox if there is none.
 
     Raises:
-        SetupError: a registry file is wrong or names an unknown protocol, or an address is not a valid URL.
+        SetupError: a registry file is wrong or names an unknown protocol, an address is not a valid URL, or a plugin
+            cannot be loaded.
     """
     registry = load(settings.registry)
     catalog = catalog_of(settings, registry)
     accounts = accounts_of(settings, registry)
-    _check(accounts, registry, adapters)
+    _check_urls(accounts, registry)
     async with AsyncExitStack() as stack:
         if not accounts:
             accounts = [await stack.enter_async_context(_local_sandbox(registry, catalog))]
@@ -170,12 +172,12 @@ async def open_clients(
         await stack.enter_async_context(http)
 
         def adapt(account: Account) -> Provider:
-            return adapters[registry.providers[account.facts_id].wire](account, http)
+            return adapter_of(registry.providers[account.facts_id].wire, adapters)(account, http)
 
         yield ProviderClients(registry, catalog, accounts, adapt)
 
 
-def _check(accounts: list[Account], registry: Registry, adapters: Mapping[str, Adapter]) -> None:
+def _check_urls(accounts: list[Account], registry: Registry) -> None:
     for account in accounts:
         facts = registry.providers[account.facts_id]
         for variable, url in (
@@ -188,12 +190,29 @@ def _check(accounts: list[Account], registry: Registry, adapters: Mapping[str, A
                 raise SetupError(
                     f"{variable}={url!r} is not a usable URL: {error}.", next_step="Correct or unset this variable."
                 ) from error
-        wire = facts.wire
-        if wire not in adapters:
-            raise SetupError(
-                f"Provider {account.provider}: wire={wire!r} is not a known protocol (allowed: {', '.join(adapters)}).",
-                next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names.",
-            )
+
+
+def adapter_of(wire: str, adapters: Mapping[str, Adapter] = ADAPTERS) -> Adapter:
+    """Return the shipped adapter of a protocol, or that of a plugin.
+
+    Raises:
+        SetupError: there is none, or the plugin cannot be loaded or has the protocol of a shipped adapter.
+    """
+    plugins = installed_plugins()
+    if wire in adapters and wire in plugins:
+        raise SetupError(
+            f"The plugin {plugins[wire].package} has the protocol {wire!r}, which journey-mcp has already.",
+            next_step="Uninstall this package.",
+        )
+    if wire in adapters:
+        return adapters[wire]
+    if wire in plugins:
+        adapter: Adapter = plugins[wire].load()
+        return adapter
+    raise SetupError(
+        f"wire={wire!r} is not a known protocol (allowed: {', '.join((*adapters, *plugins))}).",
+        next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names, or install the plugin of this protocol.",
+    )
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from journey_mcp.core.money import Unit
 from journey_mcp.core.requests import Tool
 from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, files_at, read_file, shipped_files
+from journey_mcp.registry.plugins import Plugin, installed_plugins
 
 __all__ = [
     "Action",
@@ -126,15 +127,35 @@ def can_serve(offer: Offer, tool: Tool) -> bool:
     return not offer.is_edit_only if tool == "imagine" else offer.images.is_taken
 
 
-@cache
 def load(extra: tuple[Path, ...] = ()) -> Registry:
-    """Load the built-in files, once per process, and the user's files and folders, whose models and offers are added.
+    """Load the built-in files, those of plugins, and the user's files and folders, each once per process.
 
     Raises:
-        SetupError: names the file and the key.
+        SetupError: names the file and the key, or the plugin.
     """
-    paths = [*shipped_files(), *(file for path in extra for file in files_at(path))]
-    return join([(path, read_file(path)) for path in paths])
+    return _load(tuple(plugin for plugin in installed_plugins().values() if plugin.registry_file), extra)
+
+
+@cache
+def _load(plugins: tuple[Plugin, ...], extra: tuple[Path, ...]) -> Registry:
+    shipped = [(path, read_file(path)) for path in shipped_files()]
+    added = [(plugin.registry_file, read_file(plugin.registry_file)) for plugin in plugins if plugin.registry_file]
+    for path, file in added:
+        _check_new(path, file, shipped)
+    return join([*shipped, *added, *((file, read_file(file)) for path in extra for file in files_at(path))])
+
+
+def _check_new(path: Path, file: RegistryFile, shipped: list[tuple[Path, RegistryFile]]) -> None:
+    """Refuse a plugin's provider that would get the key of a shipped one."""
+    if file.provider is None:
+        return
+    for other in (facts for _, part in shipped if (facts := part.provider)):
+        if file.provider.id == other.id or file.provider.key_variable == other.key_variable:
+            raise SetupError(
+                f"Registry file {path}: provider {file.provider.id} has the name or the key variable of {other.title}, "
+                "which journey-mcp has already.",
+                next_step="Choose another id and another key_variable, or uninstall the plugin.",
+            )
 
 
 def join(parts: list[tuple[Path, RegistryFile]]) -> Registry:

@@ -34,6 +34,7 @@ from journey_mcp.core.money import Charges
 from journey_mcp.core.redaction import KEY_ENDINGS, secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback, is_secure
+from journey_mcp.handshake.plugins import has_plugins
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 from journey_mcp.settings.allowed_origins import AllowedOrigins
 from journey_mcp.settings.image_store import ImageStoreAddress
@@ -608,7 +609,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     given: dict[str, Any] = {
         field: value for name, field in known.items() if (value := environment.get(name, "").strip())
     }
-    if "registry" in given:
+    if "registry" in given or has_plugins():
         given["others"] = {
             name: value.strip()
             for name, value in environment.items()

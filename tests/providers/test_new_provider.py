@@ -1,11 +1,14 @@
-"""The recipe of docs/new-provider.md: a provider with a new protocol, from facts to a finished image."""
+"""The package of docs/new-provider.md, from its files to a finished image, and what can be wrong with a plugin."""
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+import re
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from manual_clock import ManualClock
 from starlette.applications import Starlette
@@ -14,80 +17,23 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from support import client_of, make_request, serving
 
-from journey_mcp.core.errors import JourneyError, UnknownModel
-from journey_mcp.core.predictions import Handle, Prediction, Status
+from journey_mcp.core.errors import SetupError, UnknownModel
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.providers.base import Account
-from journey_mcp.providers.clients import ADAPTERS
-from journey_mcp.providers.error_mapping import parse_submission, quoted_reason, refusal_of, unusable_response
-from journey_mcp.providers.http import POLL_TIMEOUT_S, HttpResponse, bearer, http_request, read_id
-from journey_mcp.providers.parsing import read_images
-from journey_mcp.providers.payloads import write_fields
-from journey_mcp.registry import Offer, load
+from journey_mcp.handshake.answers import recorded_tools
+from journey_mcp.registry import load
+from journey_mcp.registry.plugins import installed_plugins
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.routing.validation import offers_of
-from journey_mcp.settings import read_settings
+from journey_mcp.settings import Settings, read_settings
+from journey_mcp.startup import check
 from journey_mcp.studio import open_studio
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "new-provider.md"
+PLUGIN = dict(re.findall(r"<!-- plugin: (\S+) -->\n```\w+\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL))
+"""The files of the package in the document, by path."""
+FACTS = PLUGIN["journey_acme/acme.toml"]
 IMAGES = '{ support = "optional", fields = ["picture"], encodings = ["url"] }'
-FACTS = f"""
-[provider]
-id = "acme"
-title = "Acme Pictures"
-wire = "acme"
-base_url = "https://api.acme.test"
-key_variable = "ACME_API_KEY"
-base_url_variable = "ACME_BASE_URL"
-sources = ["https://acme.test/docs"]
-checked = 2026-11-21
-
-[[offer]]
-model = "flux-kontext-pro"
-wire_id = "kontext"
-synchronous = false
-usd = 0.02
-images = {IMAGES}
-parameters.seed = {{ wire_name = "random_seed" }}
-sources = ["https://acme.test/docs/kontext"]
-checked = 2026-11-21
-"""
-
-
-class Acme:
-    """The adapter: POST /jobs, GET /jobs/{id}."""
-
-    def __init__(self, account: Account, http: httpx2.AsyncBaseTransport) -> None:
-        self._account, self._http, self._auth = account, http, bearer(account.key)
-
-    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
-        """Create one job."""
-        url = httpx2.URL(f"{self._account.base_url}/jobs")
-        body = {"model": offer.wire_id, **write_fields(request, offer)}
-        sending = http_request(self._http, "POST", url, auth=self._auth, timeout_s=60, body=body)
-        return parse_submission(sending, self._account, refusal=self._refusal, read=read_job)
-
-    async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Fetch one job."""
-        (handle,) = handles
-        url = httpx2.URL(f"{self._account.base_url}/jobs/{handle.prediction_id}")
-        response = await http_request(self._http, "GET", url, auth=self._auth, timeout_s=POLL_TIMEOUT_S)
-        prediction = read_job(response.mapping)
-        if prediction is None:
-            raise self._refusal(response) or unusable_response(response, self._account)
-        return {handle.prediction_id: prediction}
-
-    def _refusal(self, response: HttpResponse) -> JourneyError | None:
-        return refusal_of(response, self._account, quoted_reason(response.mapping.get("why"), response=response))
-
-
-def read_job(body: Mapping[str, Any]) -> Prediction | None:
-    """Read a job; `None` when it has no id."""
-    prediction_id, url = read_id(body.get("job")), body.get("url")
-    if prediction_id is None:
-        return None
-    images = read_images([url]).kept
-    return Prediction(prediction_id=prediction_id, status=Status.SUCCEEDED if images else Status.RUNNING, images=images)
 
 
 @asynccontextmanager
@@ -139,24 +85,134 @@ async def test_a_tool_without_a_model_is_left_out(tmp_path: Path, images: str, t
         offers_of(request, catalog_of(settings, load(settings.registry)))
 
 
-async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
+@dataclass(kw_only=True)
+class Installer:
+    """Packages in a folder of their own, as an installer leaves them."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def install(self, name: str, files: Mapping[str, str], entry_points: Mapping[str, str]) -> None:
+        """Install a package."""
+        described = self.folder / f"{name.replace('-', '_')}-0.1.0.dist-info"
+        described.mkdir(parents=True)
+        (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n", encoding="utf-8")
+        points = "".join(f"{wire} = {value}\n" for wire, value in entry_points.items())
+        (described / "entry_points.txt").write_text(f"[journey_mcp.providers]\n{points}", encoding="utf-8")
+        for path, text in files.items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_text(text, encoding="utf-8")
+        self.monkeypatch.syspath_prepend(self.folder)
+
+    def install_acme(self) -> None:
+        """Install the package of the document."""
+        project = tomllib.loads(PLUGIN["pyproject.toml"])["project"]
+        files = {path: text for path, text in PLUGIN.items() if path != "pyproject.toml"}
+        self.install(project["name"], files, project["entry-points"]["journey_mcp.providers"])
+
+
+@pytest.fixture
+def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installer]:
+    """Return what installs packages, whose modules are forgotten afterwards."""
+    yield Installer(folder=tmp_path / "installed", monkeypatch=monkeypatch)
+    for name in [name for name in sys.modules if name.startswith("journey_acme")]:
+        del sys.modules[name]
+
+
+def settings_of(folder: Path, **environment: str) -> Settings:
+    """Return the settings with Acme's key."""
+    return read_settings({"ACME_API_KEY": "acme-secret", "JOURNEY_MCP_DATA_DIR": str(folder), **environment})
+
+
+async def test_an_installed_package_is_a_provider(tmp_path: Path, installer: Installer) -> None:
     """Its models are offered, its key is read, and its images are returned."""
-    (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
-    async with acme() as (address, seen):
-        settings = read_settings(
-            {
-                "ACME_API_KEY": "acme-secret",
-                "ACME_BASE_URL": address,
-                "JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"),
-                "JOURNEY_MCP_DATA_DIR": str(tmp_path),
-            }
-        )
-        async with open_studio(settings, ManualClock(), {**ADAPTERS, "acme": Acme}) as studio:
-            task = (await studio.create(make_request(model="flux-kontext-pro", prompt="a kite", seed=7), LOCAL)).task
-            task = await studio.wait_for_new(task, 600)
+    installer.install_acme()
+    async with acme() as (address, seen), open_studio(settings_of(tmp_path, ACME_BASE_URL=address), ManualClock()) as s:
+        task = (await s.create(make_request(model="flux-kontext-pro", prompt="a kite", seed=7), LOCAL)).task
+        task = await s.wait_for_new(task, 600)
         assert (task.status, task.provider, task.images[0].url) == (
             Status.SUCCEEDED,
             "acme",
             "https://cdn.acme.test/1.png",
         )
-        assert seen == [("Bearer acme-secret", {"model": "kontext", "prompt": "a kite", "random_seed": 7})]
+    assert seen == [("Bearer acme-secret", {"model": "kontext", "prompt": "a kite", "random_seed": 7})]
+
+
+def test_the_facts_of_a_package_are_read_without_its_code(tmp_path: Path, installer: Installer) -> None:
+    """Lists of models and prices need no adapter."""
+    installer.install_acme()
+    catalog = catalog_of(settings_of(tmp_path), load())
+    assert list(catalog.offers) == ["flux-kontext-pro"]
+    assert "journey_acme" not in sys.modules
+
+
+def test_the_recorded_tools_are_not_for_a_process_with_plugins(installer: Installer) -> None:
+    """They lack its models."""
+    assert recorded_tools({}) is not None
+    installer.install_acme()
+    assert recorded_tools({}) is None
+
+
+def test_a_package_may_be_without_facts(tmp_path: Path, installer: Installer) -> None:
+    """A file of the user has them."""
+    installer.install("acme", {"journey_acme.py": "class Acme: ..."}, {"acme": "journey_acme:Acme"})
+    assert installed_plugins()["acme"].registry_file is None
+    assert "acme" not in load().providers
+    (tmp_path / "own.toml").write_text(FACTS, encoding="utf-8")
+    assert "acme" in load((tmp_path / "own.toml",)).providers
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import journey_nothing", "ModuleNotFoundError: No module named 'journey_nothing'"),
+        ("class Other: ...", "AttributeError: .* has no attribute 'Acme'"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+async def test_a_package_that_cannot_be_loaded_is_named(
+    tmp_path: Path, installer: Installer, code: str, reason: str
+) -> None:
+    """At the start, with the version and the reason."""
+    files = {"journey_acme/__init__.py": code, "journey_acme/acme.toml": FACTS}
+    installer.install("journey-acme", files, {"acme": "journey_acme:Acme"})
+    with pytest.raises(SetupError, match=f"The plugin journey-acme 0.1.0 cannot be loaded .*{reason}"):
+        async with open_studio(settings_of(tmp_path), ManualClock()):
+            pass
+    with pytest.raises(SetupError, match=r"The plugin journey-acme 0\.1\.0 cannot be loaded"):
+        check(settings_of(tmp_path))
+
+
+def test_two_packages_with_one_protocol_are_refused(installer: Installer) -> None:
+    """Which one gets the key would be chance."""
+    installer.install_acme()
+    installer.install("acme-too", {}, {"acme": "acme_too:Acme"})
+    with pytest.raises(SetupError, match=r"journey-acme 0\.1\.0 .*acme-too 0\.1\.0|acme-too .*journey-acme"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('id = "acme"', 'id = "bfl"'), ('key_variable = "ACME_API_KEY"', 'key_variable = "BFL_API_KEY"')]
+)
+def test_a_package_cannot_take_the_place_of_a_shipped_provider(installer: Installer, old: str, new: str) -> None:
+    """It would get the key of that provider."""
+    files = {"journey_acme/__init__.py": "", "journey_acme/acme.toml": FACTS.replace(old, new, 1)}
+    installer.install("journey-acme", files, {"acme": "journey_acme:Acme"})
+    with pytest.raises(SetupError, match="the name or the key variable of Black Forest Labs"):
+        load()
+
+
+async def test_a_package_cannot_replace_a_shipped_protocol(tmp_path: Path, installer: Installer) -> None:
+    """It would get the keys of the providers that speak it."""
+    installer.install("journey-acme", {"journey_acme.py": ""}, {"bfl": "journey_acme:Acme"})
+    with pytest.raises(SetupError, match=r"journey-acme 0\.1\.0 has the protocol 'bfl', which journey-mcp has already"):
+        async with open_studio(settings_of(tmp_path, BFL_API_KEY="bfl-secret"), ManualClock()):
+            pass
+
+
+async def test_an_unknown_protocol_is_an_error(tmp_path: Path) -> None:
+    """It names those that are known."""
+    (tmp_path / "own.toml").write_text(FACTS, encoding="utf-8")
+    with pytest.raises(SetupError, match=r"wire='acme' is not a known protocol \(allowed: journeyapi, vtrix"):
+        async with open_studio(settings_of(tmp_path, JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml")), ManualClock()):
+            pass

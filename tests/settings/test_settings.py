@@ -84,7 +84,7 @@ def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str, value: s
 @pytest.mark.parametrize("value", [*UNSENDABLE, '"acme-live-x"', "${ACME_LIVE_X}"])
 def test_the_key_of_a_provider_in_a_registry_file_is_checked(tmp_path: Path, value: str) -> None:
     """Before the server starts; keys that it does not use are not."""
-    (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
+    (tmp_path / "acme.toml").write_text(FACTS.replace('wire = "acme"', 'wire = "replicate"'), encoding="utf-8")
     registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml")}
     with pytest.raises(SetupError, match="ACME_API_KEY") as raised:
         check(read_settings({"ACME_API_KEY": value, **registry}))
