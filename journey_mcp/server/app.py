@@ -24,15 +24,17 @@ from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.features.subscriptions import LISTEN
 from journey_mcp.server.identity import TITLE, WEBSITE_URL, icon
-from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.lifespan import Lifespan, tool_set_of
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
     from mcp_types.methods import CacheableMethod
 
+    from journey_mcp.tools.tool_set import ToolSet
+
 ToolResult = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 """A plain object is the result of an extension: a task."""
-_FRESH = CacheHint(ttl_ms=300_000, scope="public")
+_TTL_MS = 300_000
 _UNCHANGING: "tuple[CacheableMethod, ...]" = (
     "server/discover",
     "tools/list",
@@ -40,6 +42,8 @@ _UNCHANGING: "tuple[CacheableMethod, ...]" = (
     "resources/templates/list",
 )
 """Methods whose results stay the same as long as the server runs."""
+_OF_THE_CALLER = {"tools/list", "prompts/list"}
+"""Those of them whose results name only what the caller may use."""
 
 INSTRUCTIONS = (
     "imagine makes images, edit_image and refine_image change one; these cost money. They wait a while, then return "
@@ -82,7 +86,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
         website_url=WEBSITE_URL,
         icons=[icon()],
         lifespan=run_lifespan,
-        cache_hints=dict.fromkeys(_UNCHANGING, _FRESH),
+        cache_hints=_cache_hints(lifespan),
         # no argument is repeated in a header, so there is nothing to compare, and the schema need not be searched
         get_tool_input_schema=lambda _name: None,
         on_list_tools=_list_tools,
@@ -104,6 +108,13 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     server.middleware.append(_check_scope)
     server.middleware.append(_track_calls(lifespan))
     return server
+
+
+def _cache_hints(lifespan: Lifespan) -> "dict[CacheableMethod, CacheHint]":
+    private = _OF_THE_CALLER if lifespan.has_partial_tool_sets else ()
+    return {
+        method: CacheHint(ttl_ms=_TTL_MS, scope="private" if method in private else "public") for method in _UNCHANGING
+    }
 
 
 def _redact_results(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
@@ -162,23 +173,25 @@ def _after_first_response(act: Callable[[], object]) -> "ServerMiddleware[Lifesp
 async def _list_tools(
     ctx: ServerRequestContext[Lifespan, Any], _params: types.PaginatedRequestParams | None
 ) -> types.ListToolsResult:
-    return types.ListToolsResult.model_validate({"tools": ctx.lifespan_context.tool_set().tools})
+    return types.ListToolsResult.model_validate({"tools": tool_set_of(ctx).tools})
 
 
 async def _call_tool(ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams) -> ToolResult:
-    tool_set = ctx.lifespan_context.tool_set()
+    tool_set = tool_set_of(ctx)
     if params.name not in tool_set.names:
         names = ", ".join(tool_set.names)
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. Tools: {names}")
     with telemetry.measure("call", tool=params.name, caller=identity_of(ctx).name) as operation:
-        result = await _tool_result(ctx, params)
+        result = await _tool_result(ctx, params, tool_set)
         from journey_mcp.server.observability.calls import describe  # noqa: PLC0415  # not before the first answer
 
         describe(operation, result)
         return result
 
 
-async def _tool_result(ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams) -> ToolResult:
+async def _tool_result(
+    ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams, tool_set: "ToolSet"
+) -> ToolResult:
     lifespan = ctx.lifespan_context
     try:
         if missing := missing_scope(identity_of(ctx), ctx.method, params.name):
@@ -190,7 +203,7 @@ async def _tool_result(ctx: ServerRequestContext[Lifespan, Any], params: types.C
         return error_result(params.name, error)
     from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params, studio, lifespan.tool_set().defaults, ctx)
+    return await call(params, studio, tool_set, ctx)
 
 
 async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types.NotificationParams) -> None:
@@ -199,15 +212,16 @@ async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types
 
 
 async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extension.TaskSource:
-    lifespan = ctx.lifespan_context
-    studio = await lifespan.studio()
+    tool_set = tool_set_of(ctx)
+    studio = await ctx.lifespan_context.studio()
     from journey_mcp.server.extensions.task_views import StudioTasks  # noqa: PLC0415  # not before the first answer
     from journey_mcp.server.preview_hosts import takes_previews  # noqa: PLC0415  # as above
 
     return StudioTasks(
         studio,
-        lifespan.tool_set().defaults,
+        tool_set.defaults,
         identity_of(ctx).principal,
+        catalog=tool_set.catalog,
         takes_previews=takes_previews(ctx, studio.settings.preview),
         has_gallery=apps.is_declared(ctx),
     )

@@ -19,6 +19,7 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm, InputRequired
 from journey_mcp.engine.waiting import Report
+from journey_mcp.registry import Catalog
 from journey_mcp.server import tool_results, viewing
 from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.elicitation import Elicited, make_confirm
@@ -35,6 +36,7 @@ from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.arguments import ArgumentsT
 from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.results import Rendered
+from journey_mcp.tools.tool_set import ToolSet
 
 Context = ServerRequestContext[Any, Any]
 RawArguments = dict[str, Any] | None
@@ -62,6 +64,8 @@ class Caller:
     """Results that are the same for every caller who may have them."""
     providers: tuple[str, ...] | None = None
     """The only providers for this principal."""
+    catalog: Catalog | None = None
+    """Their part of the catalog; `None` for all of it."""
 
 
 _MAX_UNKNOWN_ID = 40
@@ -71,25 +75,25 @@ _log = logging.getLogger(__name__)
 
 async def imagine(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
     """Make an image from text."""
-    parsed = _parse(arguments.Imagine, "imagine", raw, studio, defaults)
+    parsed = _parse(arguments.Imagine, "imagine", raw, studio, defaults, caller)
     return await _create(studio, defaults, arguments.image_request("imagine", parsed, defaults), parsed, caller)
 
 
 async def edit_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
     """Edit an image."""
-    parsed = _parse(arguments.EditImage, "edit_image", raw, studio, defaults)
+    parsed = _parse(arguments.EditImage, "edit_image", raw, studio, defaults, caller)
     return await _create(studio, defaults, arguments.image_request("edit_image", parsed, defaults), parsed, caller)
 
 
 async def refine_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
     """Run an action on an earlier image."""
-    parsed = _parse(arguments.RefineImage, "refine_image", raw, studio, defaults)
+    parsed = _parse(arguments.RefineImage, "refine_image", raw, studio, defaults, caller)
     return await _create(studio, defaults, arguments.refine_request(parsed), parsed, caller)
 
 
 async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
     """Return tasks, with a wait for running ones, or list the newest tasks."""
-    parsed = _parse(arguments.FetchTask, "fetch_task", raw, studio, defaults)
+    parsed = _parse(arguments.FetchTask, "fetch_task", raw, studio, defaults, caller)
     if parsed.task_ids is None:
         return await _list_tasks(studio, defaults, parsed, caller)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
@@ -135,7 +139,7 @@ async def _list_tasks(
 
 async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
     """Cancel tasks."""
-    parsed = _parse(arguments.CancelTask, "cancel_task", raw, studio, defaults)
+    parsed = _parse(arguments.CancelTask, "cancel_task", raw, studio, defaults, caller)
     ids = _task_ids(parsed.task_ids)
     try:
         canceled = await studio.cancel(ids, caller.principal)
@@ -148,13 +152,13 @@ async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, cal
 
 async def view_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
     """Show finished images."""
-    parsed = _parse(arguments.ViewImage, "view_image", raw, studio, defaults)
+    parsed = _parse(arguments.ViewImage, "view_image", raw, studio, defaults, caller)
     return await viewing.view_image(studio, parsed, caller.principal)
 
 
 async def keep_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
     """Keep an image of the person, or a mask."""
-    parsed = _parse(arguments.KeepImage, "keep_image", raw, studio, defaults)
+    parsed = _parse(arguments.KeepImage, "keep_image", raw, studio, defaults, caller)
     kept = await studio.keep_image(KeepRequest(data=parsed.data, mask_of=parsed.mask_of), caller.principal)
     shown = results.kept_object(kept.id, width=kept.width, height=kept.height, mime_type=kept.mime_type)
     return tool_results.result(shown, [], is_error=False)
@@ -172,7 +176,7 @@ HANDLERS: dict[str, Handler] = {
 }
 
 
-async def call(params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context) -> Result:
+async def call(params: types.CallToolRequestParams, studio: Studio, tool_set: ToolSet, ctx: Context) -> Result:
     """Run a tool's handler for an MCP client."""
 
     async def report(progress: float, message: str) -> None:
@@ -191,9 +195,10 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
         apps.is_declared(ctx) or apps.is_wanted(params),
         ctx.lifespan_context.finished_results,
         identity.providers,
+        tool_set.catalog,
     )
     try:
-        return await run(params.name, params.arguments, studio, defaults, caller)
+        return await run(params.name, params.arguments, studio, tool_set.defaults, caller)
     except Elicited as elicited:
         return elicited.result
 
@@ -226,8 +231,11 @@ def error_result(tool: str, error: JourneyError) -> types.CallToolResult:
     return tool_results.result(shown, [], is_error=True)
 
 
-def _parse(kind: type[ArgumentsT], tool: str, raw: RawArguments, studio: Studio, defaults: Defaults) -> ArgumentsT:
-    return arguments.parse(kind, tool, raw, ToolContext(catalog=studio.catalog, defaults=defaults))
+def _parse(
+    kind: type[ArgumentsT], tool: str, raw: RawArguments, studio: Studio, defaults: Defaults, caller: Caller
+) -> ArgumentsT:
+    context = ToolContext(catalog=caller.catalog or studio.catalog, defaults=defaults)
+    return arguments.parse(kind, tool, raw, context)
 
 
 async def _create(
@@ -264,7 +272,9 @@ async def _create(
 def _for_caller(
     result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, defaults: Defaults, caller: Caller
 ) -> types.CallToolResult:
-    return tool_results.for_gallery(result, tasks, studio, defaults) if caller.has_gallery else result
+    if not caller.has_gallery:
+        return result
+    return tool_results.for_gallery(result, tasks, studio, defaults, caller.catalog)
 
 
 def _task_ids(raw: Sequence[str]) -> list[str]:

@@ -5,9 +5,9 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
@@ -15,12 +15,15 @@ from anyio import to_thread
 from journey_mcp.core.errors import InternalError, JourneyError
 from journey_mcp.net import certificates
 from journey_mcp.server import file_descriptors
+from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.finished_results import FinishedResults
 from journey_mcp.server.observability.recording import recording
 from journey_mcp.server.roots import ClientRoots
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
+    from mcp.server import ServerRequestContext
+
     from journey_mcp.server.observability.exporters import Exporters
     from journey_mcp.studio import Studio
     from journey_mcp.tools.tool_set import ToolSet
@@ -65,6 +68,8 @@ class Lifespan:
         self._is_service = is_service
         self._opener = opener
         self._tool_set: ToolSet | None = None
+        self._partial_tool_sets: dict[frozenset[str], ToolSet] = {}
+        """By the configured providers that a caller may use."""
         self._reading_tools = threading.Lock()
         self._studio: Studio | None = None
         self._failure: JourneyError | None = None
@@ -110,14 +115,24 @@ class Lifespan:
         """The keys that seal questions about the cost, the first one new ones; none if each process has its own."""
         return self.settings.secret.keys("confirmations") if self.settings.secret else []
 
-    def tool_set(self) -> "ToolSet":
-        """Return the tools and defaults of this configuration."""
+    @property
+    def has_partial_tool_sets(self) -> bool:
+        """Whether callers may see different tools: a tokens file can limit the providers of a token at any time."""
+        return not self.is_local and self.settings.tokens_file is not None
+
+    def tool_set(self, providers: Collection[str] | None = None) -> "ToolSet":
+        """Return the tools and defaults of this configuration, for a caller who may use these providers only."""
         with self._reading_tools:
             if self._tool_set is None:
                 from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
                 self._tool_set = read_tool_set(self.settings, takes_files=self.is_local)
-            return self._tool_set
+            if providers is None:
+                return self._tool_set
+            usable = frozenset(self._tool_set.catalog.providers.keys() & providers)
+            if usable not in self._partial_tool_sets:
+                self._partial_tool_sets[usable] = self._tool_set.only(usable)
+            return self._partial_tool_sets[usable]
 
     async def studio(self) -> "Studio":
         """Return the studio; wait until it is open.
@@ -228,6 +243,11 @@ class Lifespan:
         """Let `run` return."""
         self._closed.set()
         self._open_requested.set()
+
+
+def tool_set_of(ctx: "ServerRequestContext[Lifespan, Any]") -> "ToolSet":
+    """Return the tools of whoever sends a request."""
+    return ctx.lifespan_context.tool_set(identity_of(ctx).providers)
 
 
 def _to_journey_error(error: Exception) -> JourneyError:

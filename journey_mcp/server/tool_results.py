@@ -8,6 +8,7 @@ import mcp_types as types
 from journey_mcp import gallery
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
+from journey_mcp.registry import Catalog
 from journey_mcp.studio import Studio
 from journey_mcp.tools import availability, results, shortening
 from journey_mcp.tools.defaults import Defaults
@@ -43,11 +44,18 @@ def result(shown: results.Rendered, linked: Sequence[dict[str, Any]], *, is_erro
 
 
 def for_gallery(
-    result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, defaults: Defaults
+    result: types.CallToolResult,
+    tasks: Sequence[Task],
+    studio: Studio,
+    defaults: Defaults,
+    catalog: Catalog | None,
 ) -> types.CallToolResult:
-    """Return the result with what the gallery shows of its tasks besides, in `_meta`: models do not get it."""
+    """Return the result with what the gallery shows of its tasks besides, in `_meta`: models do not get it.
+
+    `catalog`: the part that the caller may use, if that is not all.
+    """
     actions: dict[str, Any] = {}
     for task in tasks:
-        actions |= studio.actions_of(task, defaults)
+        actions |= studio.actions_of(task, defaults, catalog)
     facts = {task.id: facts_of(task, studio.catalog) for task in tasks}
     return result.model_copy(update={"meta": {gallery.FACTS: facts, gallery.ACTIONS: actions}})

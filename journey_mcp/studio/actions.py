@@ -31,9 +31,9 @@ def is_made_at(account: Account, task: Task) -> bool:
     return (task.provider, task.base_url) == (account.provider, account.base_url)
 
 
-def usable_actions(task: Task, clients: ProviderClients) -> Iterator[Usable]:
-    """Yield the actions that take the images of a task, in the order of the registry."""
-    catalog, kind = clients.catalog, task.request.kind
+def usable_actions(task: Task, clients: ProviderClients, catalog: Catalog) -> Iterator[Usable]:
+    """Yield the actions of the catalog that take the images of a task, in the order of the registry."""
+    kind = task.request.kind
     for its in catalog.actions.values():
         for action in its:
             is_here = is_made_at(clients.account_of(action), task)
@@ -43,20 +43,22 @@ def usable_actions(task: Task, clients: ProviderClients) -> Iterator[Usable]:
                 yield Usable(action, first)
 
 
-def actions_of(task: Task, clients: ProviderClients, defaults: Defaults) -> dict[str, list[Entry]]:
+def actions_of(task: Task, clients: ProviderClients, catalog: Catalog, defaults: Defaults) -> dict[str, list[Entry]]:
     """Return by image id what can be done with it, each with title and cost; empty unless the task has succeeded.
+
+    `catalog` is what the caller may use, and `defaults` are the caller's.
 
     At most 12 for an image: what takes it as it is, edits, what needs another action first (`needs`), then the same
     prompt with other models. Actions of one endpoint, such as the four directions of a pan, are listed all or none.
     """
     if task.status is not Status.SUCCEEDED:
         return {}
-    found = list(usable_actions(task, clients))
+    found = list(usable_actions(task, clients, catalog))
     groups = [
         *_by_endpoint([one for one in found if one.first is None]),
-        *([edit] for edit in _edits(clients.catalog, defaults)),
+        *([edit] for edit in _edits(catalog, defaults)),
         *_by_endpoint([one for one in found if one.first is not None]),
-        *([entry] for entry in _same_prompt(task, clients.catalog, defaults)),
+        *([entry] for entry in _same_prompt(task, catalog, defaults)),
     ]
     entries: list[Entry] = []
     for group in groups:

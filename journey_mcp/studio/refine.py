@@ -251,7 +251,7 @@ class Refiner:
     def _alternatives(self, task: Task | None) -> str:
         """Return which actions take the images of a task, or any image."""
         if task is not None:
-            names = [usable.action.id for usable in usable_actions(task, self._clients)]
+            names = [usable.action.id for usable in usable_actions(task, self._clients, self._catalog)]
         else:
             names = [one.id for its in self._catalog.actions.values() for one in its if one.images.is_taken]
         return f"It can be refined with {listed(names)}." if names else "edit_image may take it."

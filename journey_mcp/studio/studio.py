@@ -27,6 +27,7 @@ from journey_mcp.engine.waiting import Report, Wait, Waiting, all_answered, all_
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.accounts import not_polled_reason
 from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.registry import Catalog
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
@@ -274,9 +275,14 @@ class Studio:
         """Begin the shut-down: nothing more is sent, and waits return what is known of their tasks."""
         self._lifecycle.begin_shutdown()
 
-    def actions_of(self, task: Task, defaults: Defaults) -> dict[str, list[dict[str, Any]]]:
-        """Return by image id what can be done with the images of a task; see `studio.actions`."""
-        return actions_of(task, self._clients, defaults)
+    def actions_of(
+        self, task: Task, defaults: Defaults, catalog: Catalog | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return by image id what can be done with the images of a task; see `studio.actions`.
+
+        `catalog`: the part that the caller may use, instead of the whole one.
+        """
+        return actions_of(task, self._clients, catalog or self.catalog, defaults)
 
     def position(self, task_id: str) -> int | None:
         """Return a task's position in the queue of its provider, from 1; `None` if it is in none."""

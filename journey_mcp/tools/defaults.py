@@ -1,7 +1,7 @@
 """What a call means when it omits an argument: the default models and waits of one configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.requests import ModelTool
@@ -59,12 +59,19 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
     )
 
 
+def defaults_within(defaults: Defaults, catalog: Catalog) -> Defaults:
+    """Return the defaults of callers who may use only this part of the catalog."""
+    usual: dict[ModelTool, str] = {
+        "imagine": _first_offered(catalog, "imagine", defaults.imagine),
+        "edit_image": _first_offered(catalog, "edit_image", defaults.edit_image),
+    }
+    return replace(defaults, imagine=usual["imagine"], edit_image=usual["edit_image"], pinned=_pinned(catalog, usual))
+
+
 def _default(catalog: Catalog, tool: ModelTool, wanted: str | None, variable: str) -> str:
-    offered = list(catalog.offers_for(tool))
-    if wanted is None and not offered:
-        return ""  # the tool is left out
     if wanted is None:
-        return _BUILT_IN[tool] if _BUILT_IN[tool] in offered else offered[0]
+        return _first_offered(catalog, tool)
+    offered = list(catalog.offers_for(tool))
     model = model_names.resolve(wanted, catalog)
     if model not in offered:
         raise SetupError(
@@ -72,6 +79,12 @@ def _default(catalog: Catalog, tool: ModelTool, wanted: str | None, variable: st
             next_step="Correct or unset this variable.",
         )
     return model
+
+
+def _first_offered(catalog: Catalog, tool: ModelTool, *preferred: str) -> str:
+    """Return the first of these models that is offered, else the built-in default, else any; empty if there is none."""
+    offered = catalog.offers_for(tool)
+    return next((model for model in (*preferred, _BUILT_IN[tool], *offered) if model in offered), "")
 
 
 def _pinned(catalog: Catalog, usual: Mapping[ModelTool, str]) -> dict[tuple[ModelTool, str], str]:

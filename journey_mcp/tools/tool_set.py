@@ -1,6 +1,6 @@
 """The tools of a configuration: their definitions, and the defaults of a call."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.registry import Catalog, load
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings
-from journey_mcp.tools.defaults import Defaults, read_defaults
+from journey_mcp.tools.defaults import Defaults, defaults_within, read_defaults
 from journey_mcp.tools.definitions import TOOLS, build
 
 
@@ -24,6 +24,13 @@ class ToolSet:
     def names(self) -> list[str]:
         """The names of the tools."""
         return [tool["name"] for tool in self.tools]
+
+    def only(self, providers: Collection[str]) -> "ToolSet":
+        """Return the part for callers who may use these providers only, as if no other one were configured."""
+        catalog = self.catalog.only(providers)
+        defaults = defaults_within(self.defaults, catalog)
+        tools = [tool for tool in build(catalog, defaults) if tool["name"] in self.names]
+        return ToolSet(catalog=catalog, defaults=defaults, tools=tools)
 
 
 def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:

@@ -11,7 +11,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.settings import read_settings
-from journey_mcp.tools.defaults import Defaults, read_defaults
+from journey_mcp.tools.defaults import Defaults, defaults_within, read_defaults
 
 GRID = "midjourney"
 NEEDS = "single (2 credits)"
@@ -107,6 +107,16 @@ async def test_without_a_model_that_edits_no_edit_is_offered(tmp_path: Path) -> 
         task = await env.made()
         found = env.studio.actions_of(task, replace(defaults_of(env), edit_image=""))
         assert {entry["tool"] for entry in found[f"{task.id}.1"]} == {"refine_image", "imagine"}
+
+
+async def test_only_what_a_caller_may_use_is_offered(tmp_path: Path) -> None:
+    """A caller for whom one provider is allowed, with an image that another one made before."""
+    async with make_wide_environment(tmp_path) as env:
+        task = await env.made(model=GRID)
+        part = env.studio.catalog.only(["bfl"])
+        offered = env.studio.actions_of(task, defaults_within(defaults_of(env), part), part)[f"{task.id}.1"]
+        assert {entry["tool"] for entry in offered} == {"edit_image", "imagine"}
+        assert {entry["model"] for entry in offered} <= part.models.keys()
 
 
 async def test_nothing_can_be_done_with_a_task_without_images(tmp_path: Path) -> None:

@@ -25,6 +25,35 @@ def test_only_the_named_tools_are_listed() -> None:
     assert listed("fetch_task, Imagine") == ["imagine", "fetch_task"]
 
 
+ALL_KEYS = {f"{name}_API_KEY": "k" for name in ("JOURNEYAPI", "VTRIX", "KKIAI", "BFL")} | {"REPLICATE_API_TOKEN": "k"}
+
+
+def test_a_part_is_as_if_its_providers_alone_were_configured() -> None:
+    """The same tools, byte for byte, in the order of preference and whatever the order in which they are named."""
+    whole = read_tool_set(read_settings(ALL_KEYS))
+    keys = {name: ALL_KEYS[name] for name in ("VTRIX_API_KEY", "BFL_API_KEY")}
+    alone = read_tool_set(read_settings(keys))
+    assert whole.only(["bfl", "vtrix"]).tools == whole.only({"vtrix", "bfl"}).tools == alone.tools
+    assert whole.only(["bfl", "vtrix"]).defaults == alone.defaults
+    assert whole.only(whole.catalog.providers).tools == whole.tools
+
+
+def test_a_part_without_the_default_model_has_another_one() -> None:
+    """That of the settings is kept where it is offered; without any offer, nothing that makes images is listed."""
+    whole = read_tool_set(read_settings({**ALL_KEYS, "JOURNEY_MCP_DEFAULT_MODEL": "flux-2-pro"}))
+    assert whole.only(["bfl"]).defaults.imagine == "flux-2-pro"
+    assert whole.only(["journeyapi"]).defaults.imagine == "midjourney"
+    nothing = whole.only([])
+    assert nothing.names == ["fetch_task", "cancel_task", "view_image", "keep_image"]
+    assert nothing.defaults.imagine == ""
+
+
+def test_a_part_has_only_the_named_tools() -> None:
+    """`JOURNEY_MCP_TOOLS` holds for it too."""
+    whole = read_tool_set(read_settings({**ALL_KEYS, "JOURNEY_MCP_TOOLS": "imagine"}))
+    assert whole.only(["bfl"]).names == ["imagine"]
+
+
 def test_an_unknown_tool_is_an_error_of_the_setup() -> None:
     """It names the value and all tools."""
     with pytest.raises(SetupError, match=r"JOURNEY_MCP_TOOLS='imagine,fetch': there is no tool 'fetch' \(allowed: im"):

@@ -10,6 +10,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
+from journey_mcp.registry import Catalog
 from journey_mcp.server import tool_results, viewing
 from journey_mcp.server.extensions.tasks import TaskView
 from journey_mcp.studio import Studio
@@ -35,13 +36,19 @@ class StudioTasks:
         defaults: Defaults,
         principal: Principal,
         *,
+        catalog: Catalog | None = None,
         takes_previews: bool = False,
         has_gallery: bool = False,
     ) -> None:
-        """Prepare. `takes_previews`: results for the client have previews; `has_gallery`: it shows the gallery."""
+        """Prepare.
+
+        `catalog`: the part that the principal may use, if that is not all. `takes_previews`: results for the client
+        have previews; `has_gallery`: it shows the gallery.
+        """
         self._studio = studio
         self._defaults = defaults
         self._principal = principal
+        self._catalog = catalog
         self._takes_previews = takes_previews
         self._has_gallery = has_gallery
 
@@ -72,7 +79,7 @@ class StudioTasks:
         """Return the result that the call would have had without the extension, as JSON."""
         result = await viewing.task_result(task, self._studio, self._defaults, has_preview=has_preview)
         if self._has_gallery:
-            result = tool_results.for_gallery(result, [task], self._studio, self._defaults)
+            result = tool_results.for_gallery(result, [task], self._studio, self._defaults, self._catalog)
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 

@@ -18,7 +18,7 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.server.auth.identity import ADMIN, identity_of
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.features.subscriptions import LISTEN, Subscriptions
-from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.lifespan import Lifespan, tool_set_of
 
 if TYPE_CHECKING:
     from journey_mcp.server.features.resources import Reader
@@ -88,7 +88,7 @@ class _Features:
     async def complete(self, ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
         from journey_mcp.server.features import completion, resources
 
-        tool_set = ctx.lifespan_context.tool_set()
+        tool_set = tool_set_of(ctx)
         if isinstance(params.ref, types.PromptReference):
             return completion.complete_prompt(tool_set, params.ref, params.argument)
         try:
@@ -136,7 +136,7 @@ class _Features:
         identity = identity_of(ctx)
         # the person at this machine has `journey-mcp spend` for that
         sees_totals = ADMIN in identity.scopes and identity.principal != LOCAL
-        return Reader(studio, ctx.lifespan_context.tool_set(), identity.principal, sees_totals=sees_totals)
+        return Reader(studio, tool_set_of(ctx), identity.principal, sees_totals=sees_totals)
 
 
 async def _list_templates(_ctx: Context, _params: types.PaginatedRequestParams) -> types.ListResourceTemplatesResult:
@@ -148,10 +148,10 @@ async def _list_templates(_ctx: Context, _params: types.PaginatedRequestParams) 
 async def _list_prompts(ctx: Context, _params: types.PaginatedRequestParams) -> types.ListPromptsResult:
     from journey_mcp.server.features import prompts
 
-    return prompts.list_prompts(ctx.lifespan_context.tool_set())
+    return prompts.list_prompts(tool_set_of(ctx))
 
 
 async def _get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     from journey_mcp.server.features import prompts
 
-    return prompts.get_prompt(ctx.lifespan_context.tool_set(), params.name, params.arguments or {})
+    return prompts.get_prompt(tool_set_of(ctx), params.name, params.arguments or {})
