@@ -1,14 +1,13 @@
 """Submissions in flight: tasks that this process stores and sends, although their calls may be cancelled."""
 
 import asyncio
-import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from journey_mcp.core.errors import InternalError, SubmissionUnconfirmed
+from journey_mcp.core.reports import report
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import Journal
@@ -17,8 +16,6 @@ from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.submitter import Submitter
 
 _T = TypeVar("_T")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +108,8 @@ class InFlight:
             self._submissions[task_id] = running
         try:
             task, offer = await submitter.run()
-        except Exception:  # noqa: BLE001  # the outermost boundary of background work
-            report_id = secrets.token_hex(4)
-            _log.exception("submission of task %s failed in our own code (report %s)", task_id, report_id)
-            await self._end_after_fault(task_id, report_id)
+        except Exception as error:  # noqa: BLE001  # the outermost boundary of background work
+            await self._end_after_fault(task_id, report(f"submission of task {task_id} failed in our own code", error))
         else:
             if task and task.handle and not task.status.is_final:
                 # a synchronous model that answers with an id only has finished by then (C2), and one that has an

@@ -1,7 +1,5 @@
 """The tool handlers: parse the arguments, call the studio, render the result."""
 
-import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,10 +7,11 @@ from typing import Any
 import mcp_types as types
 from mcp.server import ServerRequestContext
 
-from journey_mcp.core.errors import InternalError, JourneyError, StoreUnavailable, UnknownTask
+from journey_mcp.core.errors import JourneyError, StoreUnavailable, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.reports import internal_error
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.task_query import PAGE_SIZE
 from journey_mcp.core.tasks import Task
@@ -69,8 +68,6 @@ class Caller:
 
 
 _MAX_UNKNOWN_ID = 40
-
-_log = logging.getLogger(__name__)
 
 
 async def imagine(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
@@ -215,10 +212,8 @@ async def run(tool: str, raw: RawArguments, studio: Studio, defaults: Defaults, 
         raise
     except JourneyError as error:
         return error_result(tool, error)
-    except Exception:  # noqa: BLE001  # the outermost boundary of a call
-        report_id = secrets.token_hex(4)
-        _log.exception("a tool failed unexpectedly (report %s)", report_id)
-        return error_result(tool, InternalError(f"journey-mcp failed; report id {report_id}."))
+    except Exception as error:  # noqa: BLE001  # the outermost boundary of a call
+        return error_result(tool, internal_error("a tool failed unexpectedly", error))
 
 
 def error_result(tool: str, error: JourneyError) -> types.CallToolResult:

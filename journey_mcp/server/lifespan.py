@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -13,6 +12,7 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp.core.errors import InternalError, JourneyError
+from journey_mcp.core.reports import report
 from journey_mcp.net import certificates
 from journey_mcp.server import file_descriptors
 from journey_mcp.server.auth.identity import identity_of
@@ -255,6 +255,4 @@ def _to_journey_error(error: Exception) -> JourneyError:
     if isinstance(error, JourneyError):
         _log.warning("the studio cannot be opened: %s", error)
         return error
-    report_id = secrets.token_hex(4)
-    _log.error("the studio cannot be opened (report %s)", report_id, exc_info=error)
-    return InternalError(f"journey-mcp cannot start; report id {report_id}.")
+    return InternalError(f"journey-mcp cannot start; report id {report('the studio cannot be opened', error)}.")

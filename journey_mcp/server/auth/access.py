@@ -1,13 +1,12 @@
 """Access: the tokens that a server accepts, from its settings."""
 
-import logging
-import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
+from journey_mcp.core.reports import report
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import Identity
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _MAX_DOCUMENT_BYTES = 1024 * 1024
 _DOCUMENT_WITHIN_S = 5.0
 _RETRY_AFTER_S = 5
-
-_log = logging.getLogger(__name__)
 
 
 class Access:
@@ -61,9 +58,7 @@ class Access:
         except (InvalidToken, CannotVerify):
             raise
         except Exception as error:
-            report_id = secrets.token_hex(4)
-            _log.exception("a token could not be verified (report %s)", report_id)
-            because = f"The token cannot be verified; report id {report_id}."
+            because = f"The token cannot be verified; report id {report('a token could not be verified', error)}."
             raise CannotVerify(because, retry_after_s=_RETRY_AFTER_S) from error
         raise InvalidToken("This server takes no tokens of this kind.")
 

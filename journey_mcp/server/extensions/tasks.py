@@ -6,8 +6,6 @@ The wire format, the required capability, and the methods `tasks/get`, `tasks/up
 https://github.com/modelcontextprotocol/ext-tasks/blob/main/specification/2026-07-28/tasks.md
 """
 
-import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from journey_mcp.core.errors import JourneyError, UnknownTask
+from journey_mcp.core.reports import report
 
 if TYPE_CHECKING:
     from mcp.server.context import HandlerResult
@@ -30,7 +29,6 @@ EXTENSION = "io.modelcontextprotocol/tasks"
 Context = ServerRequestContext[Any, Any]
 Plain = dict[str, Any]
 
-_log = logging.getLogger(__name__)
 _OUTCOMES = {"completed": "result", "failed": "error", "input_required": "inputRequests"}
 
 
@@ -165,8 +163,7 @@ def _task_id(ctx: Context, params: Mapping[str, Any]) -> str:
 
 def _failure(method: str, task_id: str, error: Exception) -> MCPError:
     """Return an error that is about the request only: it must not suggest that the task does not exist."""
-    report_id = secrets.token_hex(4)
-    _log.error("%s of %r failed (report %s)", method, task_id[:80], report_id, exc_info=error)
+    report_id = report(f"{method} of {task_id[:80]!r} failed", error)
     cause = f" {error}" if isinstance(error, JourneyError) else ""
     return MCPError(
         types.INTERNAL_ERROR, f"{method} failed; the task is unchanged, try again later; report id {report_id}.{cause}"

@@ -1,7 +1,5 @@
 """`POST /images`: an image that is too large for a call gets an id, which the tools take."""
 
-import logging
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -10,7 +8,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from journey_mcp.core.errors import (
-    InternalError,
     InvalidRequest,
     JourneyError,
     NotSubmitted,
@@ -19,6 +16,7 @@ from journey_mcp.core.errors import (
 )
 from journey_mcp.core.image_links import PATH
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.reports import internal_error
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.auth.identity import GENERATE, Identity
 from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
@@ -35,8 +33,6 @@ _FORMS = ("multipart/", "application/x-www-form-urlencoded")
 
 OpenStudio = Callable[[], Awaitable["Studio"]]
 """Returns the studio; raises JourneyError if it cannot be opened."""
-
-_log = logging.getLogger(__name__)
 
 
 def upload_limits() -> RequestBodies:
@@ -74,10 +70,8 @@ async def _respond(request: Request, body: bytes | Overlong, studio: OpenStudio,
         return await _kept(await studio(), body, request.query_params.get("mask_of"), identity.principal)
     except JourneyError as error:
         return _error(error)
-    except Exception:  # noqa: BLE001  # the outermost boundary of a request
-        report_id = secrets.token_hex(4)
-        _log.exception("an upload failed unexpectedly (report %s)", report_id)
-        return _error(InternalError(f"journey-mcp failed; report id {report_id}."))
+    except Exception as error:  # noqa: BLE001  # the outermost boundary of a request
+        return _error(internal_error("an upload failed unexpectedly", error))
 
 
 async def _kept(studio: "Studio", body: bytes, mask_of: str | None, principal: Principal) -> Response:
