@@ -11,9 +11,9 @@ from typing import Literal, Protocol, Self
 
 from journey_mcp.core.errors import JourneyError
 
-Kind = Literal["call", "request", "copy", "webhook", "task"]
-"""A tool call, a request to a provider, the copy of an image, the delivery of a webhook, a task from its call to its
-end."""
+Kind = Literal["call", "upload", "read", "request", "copy", "webhook", "task"]
+"""A tool call, the upload of an image over HTTP, the reading of one behind its link, a request to a provider, the copy
+of an image, the delivery of a webhook, a task from its call to its end."""
 Value = str | int | float
 COMPLETED = "completed"
 """The outcome of what ended without an error."""

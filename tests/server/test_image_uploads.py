@@ -1,6 +1,7 @@
 """Uploads over HTTP: an image that is too large for a call gets an id, checked as in a call."""
 
 import io
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from manual_clock import ManualClock
+from manual_clock import ManualClock, until
 from mcp import Client
 from PIL import Image
 from starlette.applications import Starlette
@@ -186,6 +187,46 @@ async def test_an_unexpected_error_has_a_report_id(caplog: pytest.LogCaptureFixt
         answer = await http.post("/images", content=image_bytes())
     assert (answer.status_code, answer.json()["error"]["code"], "the cause" in answer.text) == (500, "internal", False)
     assert answer.json()["error"]["message"].rpartition(" ")[2].rstrip(".") in caplog.text
+
+
+async def test_uploads_are_in_the_log_of_calls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With who sent them, outcome and bytes; never the token."""
+    caplog.set_level(logging.INFO, "journey_mcp.audit")
+    file, content = tmp_path / "tokens", image_bytes()
+    ada, eve = add_token(file, "ada"), add_token(file, "eve", "scopes=images:read")
+    async with serving_uploads(tmp_path, JOURNEY_MCP_TOKENS_FILE=str(file)) as http:
+
+        async def upload(token: str, content: bytes, **params: str) -> Any:
+            headers = {"authorization": f"Bearer {token}"}
+            return (await http.post("/images", content=content, headers=headers, params=params)).json()
+
+        kept = await upload(ada, content)
+        await upload(ada, content, mask_of=f"up_{'x' * 22}")
+        await upload(ada, bytes(4_000_001))
+        await upload(eve, content)
+    lines = [
+        record.getMessage().partition(" duration_s=")[0]
+        for record in caplog.records
+        if record.name == "journey_mcp.audit"
+    ]
+    assert lines == [
+        f"upload caller=ada outcome=completed image_id={kept['id']} bytes={len(content)}",
+        f"upload caller=ada outcome=unknown_image bytes={len(content)}",
+        "upload caller=ada outcome=upload_refused bytes=0",
+        f"upload caller=eve outcome=upload_refused bytes={len(content)}",
+    ]
+    assert ada not in caplog.text
+
+
+async def test_an_upload_that_breaks_off_is_recorded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As interrupted: nobody gets an answer."""
+    caplog.set_level(logging.INFO, "journey_mcp.audit")
+    async with serving_uploads(tmp_path) as http:
+        stream = await anyio.connect_tcp(http.base_url.host, http.base_url.port or 80)
+        await stream.send(b"POST /images HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nx")
+        await ManualClock().sleep(1)
+        await stream.aclose()
+        await until(lambda: "upload caller=local outcome=interrupted bytes=0" in caplog.text)
 
 
 async def test_an_upload_belongs_to_the_owner_of_its_token(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Stored images over HTTP: behind signed links, as images and nothing else."""
 
 import hashlib
+import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,9 +22,11 @@ from studio.test_inputs import data_uri, image_bytes
 from support import Authority, environment_of, free_port, running_studio, serving
 
 from journey_mcp import sandbox
+from journey_mcp.core import telemetry
 from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.observability.audit import AuditLog
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.server.transports.images import image_route
 from journey_mcp.settings import read_settings
@@ -136,6 +140,31 @@ async def test_wrong_expired_and_unknown_links_are_answered_alike(served: Served
     assert {answer.status_code for answer in answers} == {404}
     shown = {(answer.content, str(sorted({**answer.headers, "date": ""}.items()))) for answer in answers}
     assert len(shown) == 1
+
+
+async def test_readings_are_in_the_log_of_calls(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """With id, outcome and bytes, never the link; what a wrong link names is not repeated."""
+    caplog.set_level(logging.INFO, "journey_mcp.audit")
+    end = telemetry.record_to(AuditLog())
+    link = await served.stored(GIF)
+    await served.http.get(link)
+    await served.http.get(link, headers={"range": "bytes=0-9"})
+    await served.http.get(link, headers={"range": f"bytes={len(GIF)}-"})
+    await served.http.get(link, headers={"if-none-match": "*"})
+    await served.http.head(link)
+    await served.http.get("/images/a-private-name.png?e=1&s=2")
+    end()
+    lines = [record.getMessage().partition(" duration_s=")[0] for record in caplog.records]
+    assert lines == [
+        f"read outcome=completed image_id={IMAGE_ID} bytes={len(GIF)}",
+        f"read outcome=completed image_id={IMAGE_ID} bytes=10",
+        f"read outcome=range_not_satisfiable image_id={IMAGE_ID} bytes=0",
+        f"read outcome=not_modified image_id={IMAGE_ID} bytes=0",
+        f"read outcome=completed image_id={IMAGE_ID} bytes=0",
+        "read outcome=unknown_image bytes=0",
+    ]
+    assert "private" not in caplog.text
+    assert "s=" not in re.sub(r"(bytes|duration_s)=", "", caplog.text)
 
 
 async def test_a_deleted_image_is_gone(served: Served) -> None:

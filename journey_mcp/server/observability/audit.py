@@ -1,4 +1,7 @@
-"""The audit log: one record per tool call, with who called and what it cost; never prompts, URLs or keys."""
+"""The audit log: one record per tool call, upload and reading of an image, with who sent it and what it cost.
+
+Never prompts, URLs or keys.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -6,22 +9,24 @@ from collections.abc import Mapping
 from journey_mcp.core.telemetry import Operation
 
 _log = logging.getLogger("journey_mcp.audit")
-_FIELDS = ("caller", "tool", "outcome", "model", "provider", "task_id", "cost", "unit")
+_KINDS = {"call", "upload", "read"}
+_FIELDS = ("caller", "tool", "outcome", "model", "provider", "task_id", "image_id", "bytes", "cost", "unit")
 
 
 class AuditLog:
-    """Logs every tool call that ends, at level info."""
+    """Logs each of them when it ends, at level info."""
 
     def started(self, operation: Operation) -> None:
         """Do nothing: the end says all."""
 
     def ended(self, operation: Operation, duration_s: float) -> None:
-        """Log a tool call."""
-        if operation.kind != "call" or not _log.isEnabledFor(logging.INFO):
+        """Log a request of a client."""
+        if operation.kind not in _KINDS or not _log.isEnabledFor(logging.INFO):
             return
         known = {"outcome": operation.outcome, **operation.attributes, "duration_s": round(duration_s, 3)}
         fields = {name: known[name] for name in (*_FIELDS, "duration_s") if name in known}
-        _log.info("call %s", " ".join(f"{name}={value}" for name, value in fields.items()), extra={"fields": fields})
+        text = " ".join(f"{name}={value}" for name, value in fields.items())
+        _log.info("%s %s", operation.kind, text, extra={"fields": {"kind": operation.kind, **fields}})
 
     def headers(self) -> Mapping[str, str]:
         """Return none."""

@@ -30,6 +30,8 @@ class Metrics:
             kind: meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=buckets)
             for kind, name, description, buckets in (
                 ("call", "mcp.server.operation.duration", "Tool calls", _SECONDS),
+                ("upload", "journey.upload.duration", "Uploads of images over HTTP", _SECONDS),
+                ("read", "journey.image.read.duration", "Readings of stored images over HTTP", _SECONDS),
                 ("request", "journey.provider.request.duration", "Requests to providers", _SECONDS),
                 ("copy", "journey.copy.duration", "Copies of finished images", _SECONDS),
                 ("webhook", "journey.webhook.duration", "Deliveries of webhooks", _SECONDS),
@@ -37,6 +39,13 @@ class Metrics:
             )
         }
         self._spent = meter.create_counter("journey.spent", description="What ended tasks cost, in their units")
+        self._bytes = {
+            kind: meter.create_counter(name, "By", description)
+            for kind, name, description in (
+                ("upload", "journey.upload.size", "Bytes of uploaded images"),
+                ("read", "journey.image.read.size", "Bytes of images that were read"),
+            )
+        }
         for name, description, read in (
             ("journey.tasks.unfinished", "Unfinished tasks of the database", _unfinished),
             ("journey.queue.length", "Tasks that wait for a slot at a provider", _queued),
@@ -67,6 +76,8 @@ class Metrics:
             self._in_progress.add(-1, _labels(operation, ("tool",)))
         labels = {**_labels(operation, _LABELS[operation.kind]), "outcome": operation.outcome}
         self._durations[operation.kind].record(duration_s, labels)
+        if operation.kind in self._bytes:
+            self._bytes[operation.kind].add(int(operation.attributes.get("bytes", 0)))
         cost = operation.attributes.get("cost")
         if operation.kind == "task" and isinstance(cost, float):
             self._spent.add(cost, _labels(operation, ("provider", "unit")))
@@ -83,6 +94,8 @@ class Metrics:
 
 _LABELS: Mapping[str, Sequence[str]] = {
     "call": ("tool", "model", "provider"),
+    "upload": (),
+    "read": (),
     "request": ("purpose", "provider", "model"),
     "copy": ("provider",),
     "webhook": (),

@@ -19,6 +19,9 @@ _ATTRIBUTES = {
 }
 """By the name of our attribute; what is not here, such as who called, stays out of traces."""
 
+_OF_CLIENTS = {"call", "upload", "read"}
+"""Requests of clients: the SDK makes a span for each message of MCP; the others have none."""
+
 
 class Tracing:
     """Records operations as spans. A tool call has one already, which the SDK made."""
@@ -32,7 +35,7 @@ class Tracing:
 
         The request that creates a task outlives the call: it has a trace of its own, linked with that of the call.
         """
-        if operation.kind in {"call", "task"}:
+        if operation.kind in {*_OF_CLIENTS, "task"}:
             return
         creates = operation.attributes.get("purpose") == "submit"
         caller = trace.get_current_span().get_span_context()

@@ -1,12 +1,13 @@
 """`POST /images`: an image that is too large for a call gets an id, which the tools take."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.errors import (
     InvalidRequest,
     JourneyError,
@@ -44,20 +45,45 @@ def upload_route(studio: OpenStudio, bodies: RequestBodies) -> Route:
     """Return the route, which belongs behind authentication."""
 
     async def upload(request: Request) -> Response:
-        try:
-            async with bodies.read(request.receive) as body:
-                return await _respond(request, body, studio, bodies.max_bytes)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except TimeoutError:
-            return _problem(408, f"The body did not arrive within {bodies.timeout_s:g} s.", "Send the image again.")
-        except BodiesTooLargeError:
-            return _problem(503, "Other uploads fill the memory.", "Send the image again in a moment.", retry_after_s=1)
+        identity: Identity = request.scope["state"]["identity"]
+        with telemetry.measure("upload", caller=identity.name, bytes=0) as operation:
+            try:
+                async with bodies.read(request.receive) as body:
+                    operation.set(bytes=len(body) if isinstance(body, bytes) else None)
+                    response = await _respond(request, body, studio, bodies.max_bytes)
+            except ClientDisconnect:
+                operation.set(outcome="interrupted")
+                return Response(status_code=400)
+            except TimeoutError:
+                because = f"The body did not arrive within {bodies.timeout_s:g} s."
+                response = _problem(408, because, "Send the image again.")
+            except BodiesTooLargeError:
+                because = "Other uploads fill the memory."
+                response = _problem(503, because, "Send the image again in a moment.", retry_after_s=1)
+            operation.set(outcome=response.outcome, image_id=response.image_id)
+            return response
 
     return Route(PATH, upload, methods=["POST"])
 
 
-async def _respond(request: Request, body: bytes | Overlong, studio: OpenStudio, max_bytes: int) -> Response:
+class _Response(JSONResponse):
+    """A response, with what is recorded of it."""
+
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        status: int,
+        headers: Mapping[str, str],
+        *,
+        outcome: str,
+        image_id: str | None = None,
+    ) -> None:
+        super().__init__(content, status, headers)
+        self.outcome = outcome
+        self.image_id = image_id
+
+
+async def _respond(request: Request, body: bytes | Overlong, studio: OpenStudio, max_bytes: int) -> _Response:
     identity: Identity = request.scope["state"]["identity"]
     if not identity.allows(GENERATE):
         return _problem(403, f"The token lacks the scope {GENERATE}.", "Use a token that has it.")
@@ -74,15 +100,15 @@ async def _respond(request: Request, body: bytes | Overlong, studio: OpenStudio,
         return _error(internal_error("an upload failed unexpectedly", error))
 
 
-async def _kept(studio: "Studio", body: bytes, mask_of: str | None, principal: Principal) -> Response:
+async def _kept(studio: "Studio", body: bytes, mask_of: str | None, principal: Principal) -> _Response:
     from journey_mcp.studio.keep import KeepRequest  # noqa: PLC0415  # not before the first answer
 
     kept = await studio.keep_image(KeepRequest(data=body, mask_of=mask_of), principal)
     plain = {"id": kept.id, "mime_type": kept.mime_type, "width": kept.width, "height": kept.height}
-    return JSONResponse(plain, 201, headers={"cache-control": "no-store"})
+    return _Response(plain, 201, {"cache-control": "no-store"}, outcome=telemetry.COMPLETED, image_id=kept.id)
 
 
-def _error(error: JourneyError) -> Response:
+def _error(error: JourneyError) -> _Response:
     failure = error.failure
     if isinstance(error, UnknownImage):
         status = 404
@@ -96,6 +122,7 @@ def _error(error: JourneyError) -> Response:
 
 def _problem(
     status: int, message: str, next_step: str, *, code: str = "upload_refused", retry_after_s: int | None = None
-) -> Response:
+) -> _Response:
     headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
-    return JSONResponse({"error": {"code": code, "message": message}, "next_step": next_step}, status, headers=headers)
+    plain = {"error": {"code": code, "message": message}, "next_step": next_step}
+    return _Response(plain, status, headers, outcome=code)

@@ -2,14 +2,16 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.image_links import PATH
 
@@ -24,6 +26,17 @@ _SAFE = {
     "cross-origin-resource-policy": "cross-origin",
 }
 _RETRY_AFTER_S = 5
+_OUTCOMES: Mapping[int, str] = {
+    302: "redirected",
+    304: "not_modified",
+    404: "unknown_image",
+    416: "range_not_satisfiable",
+    503: "image_unavailable",
+}
+"""By status; of the others `completed`."""
+_WITH_IMAGE = {200, 206}
+_UNVERIFIED = {404, 503}
+"""Where what the address names may be anything."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +56,39 @@ def image_route(images: OpenImages) -> Route:
         except (OSError, StoreUnavailable):
             return _later()
 
-    return Route(f"{PATH}/{{file_name:path}}", serve, methods=["GET"])
+    return Route(f"{PATH}/{{file_name:path}}", serve, methods=["GET"], middleware=[Middleware(_RecordedReads)])
+
+
+class _RecordedReads:
+    """ASGI middleware that reports each reading of an image when it has ended: never its link."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        with telemetry.measure("read", outcome="interrupted", bytes=0) as operation:
+            await self._app(scope, receive, _observed(send, operation, scope["path_params"]["file_name"]))
+
+
+def _observed(send: Send, operation: telemetry.Operation, file_name: str) -> Send:
+    """Return a `send` that adds to the operation what was sent: outcome, bytes of the image, and its id."""
+    status = sent_bytes = 0
+
+    async def observe(message: Message) -> None:
+        nonlocal status, sent_bytes
+        await send(message)
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            return
+        if status in _WITH_IMAGE:
+            sent_bytes += len(message.get("body", b""))
+        if status not in _UNVERIFIED:
+            operation.set(image_id=file_name.rpartition(".")[0], bytes=sent_bytes)
+        if not message.get("more_body", False):
+            operation.set(outcome=_OUTCOMES.get(status, telemetry.COMPLETED))
+
+    return observe
 
 
 async def _serve(request: Request, images: "PublicImages") -> Response:

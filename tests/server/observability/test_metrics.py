@@ -100,6 +100,26 @@ async def test_totals_are_those_of_all_principals(exporters: Exporters, tmp_path
     assert found["journey_tasks_unfinished", "journeyapi", "accepted"] == 1
 
 
+def test_uploads_and_readings_are_counted_with_their_bytes(exporters: Exporters) -> None:
+    """By outcome; no label says whose they are."""
+    for size, outcome in ((1_000, "completed"), (500, "completed"), (0, "upload_refused")):
+        telemetry.report("upload", 0.1, caller="ana", bytes=size, outcome=outcome)
+    telemetry.report("read", 0.1, image_id="tsk_1.1", bytes=70, outcome="completed")
+    found = samples(exporters)
+    assert found["journey_upload_duration_seconds_count", "completed"] == 2
+    assert found["journey_upload_duration_seconds_count", "upload_refused"] == 1
+    assert found["journey_upload_size_bytes_total",] == 1_500
+    assert found["journey_image_read_duration_seconds_count", "completed"] == 1
+    assert found["journey_image_read_size_bytes_total",] == 70
+
+
+async def test_uploads_have_no_span(spans: InMemorySpanExporter) -> None:
+    """Spans are of the messages of MCP and of what is sent to others."""
+    with telemetry.measure("upload"), telemetry.measure("read"):
+        pass
+    assert spans.get_finished_spans() == ()
+
+
 def test_values_without_a_unit_are_no_amounts(exporters: Exporters) -> None:
     """A cost that is not known is no number."""
     totals = Totals(
