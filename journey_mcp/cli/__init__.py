@@ -207,13 +207,17 @@ def cancel(
 def spend(
     *,
     days: Annotated[int, typer.Option(min=1, max=3650, help="Number of days to include.", metavar="DAYS")] = 30,
+    by: Annotated[
+        Literal["day", "principal"],
+        typer.Option(help="Split by day, provider and model; or by principal and provider."),
+    ] = "day",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show spending by day, model and provider."""
+    """Show spending by day and model, or by principal."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli.spend import spend as show
 
-        show(days, as_json=as_json)
+        show(days, by, as_json=as_json)
 
 
 @_command()

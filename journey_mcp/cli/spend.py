@@ -1,10 +1,10 @@
-"""`spend`: spending by day, model and provider."""
+"""`spend`: spending by day, provider and model, or by principal and provider."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
@@ -16,26 +16,43 @@ from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store
 from journey_mcp.store.spend import Spending
 
+By = Literal["day", "principal"]
+"""By what spending is split first."""
+_COLUMNS: Mapping[By, Mapping[str, str]] = {
+    "day": {"day": "Day", "provider": "Provider", "model": "Model"},
+    "principal": {"principal": "Principal", "provider": "Provider"},
+}
+"""The columns that name a row, with their titles."""
+_AMOUNTS = {
+    "tasks": "Tasks",
+    "credits": "Credits",
+    "usd": "USD",
+    "without_price": "Without price",
+    "unconfirmed": "Unconfirmed",
+}
 _DAY_S = 86400.0
 _UNITS: tuple[Unit, ...] = ("credits", "usd")
 _ABOUT_COSTS = "Costs are as reported by the provider, otherwise list prices. Credits differ between providers."
 
 
-def spend(days: int, *, as_json: bool) -> None:
-    """Show the spending of the last days: as a table and, at a terminal, bars; or as JSON.
+def spend(days: int, by: By, *, as_json: bool) -> None:
+    """Show the spending of the last days of all principals: as a table and, at a terminal, bars; or as JSON.
 
     Raises:
         SetupError: the database cannot be read.
     """
     settings = ready_settings()
     spent = run(_read, settings, time.time() - days * _DAY_S)
-    rows = [_row(key, spendings) for key, spendings in _grouped(spent).items()]
+    rows = [
+        {**dict(zip(_COLUMNS[by], key, strict=True)), **_amounts(spendings)}
+        for key, spendings in _grouped(spent, by).items()
+    ]
     if as_json:
         console.result_json({"days": days, "spent": rows, "budget": format_limits(settings.budget) or None})
     elif not rows:
         console.info(f"Nothing was spent in the last {days} days.")
     else:
-        _show(rows)
+        _show(rows, by)
         for note in _notes(rows, settings):
             console.info(note)
 
@@ -47,24 +64,24 @@ async def _read(settings: Settings, since: float) -> list[Spending]:
         ]
 
 
-def _grouped(spent: Iterable[Spending]) -> dict[tuple[str, str, str], list[Spending]]:
-    groups: dict[tuple[str, str, str], list[Spending]] = {}
+def _grouped(spent: Iterable[Spending], by: By) -> dict[tuple[str, ...], list[Spending]]:
+    """Return the spendings of each row, by its names: the newest day first, otherwise by the alphabet."""
+    groups: dict[tuple[str, ...], list[Spending]] = {}
     for spending in spent:
-        day = f"{datetime.fromtimestamp(spending.at, UTC):%Y-%m-%d}"
-        groups.setdefault((day, spending.provider, spending.model), []).append(spending)
-    return dict(sorted(groups.items(), key=lambda group: (_newest_first(group[0][0]), *group[0][1:])))
+        groups.setdefault(_names(spending, by), []).append(spending)
+    in_order = sorted(groups.items())
+    # a sort keeps the order of equal ones
+    return dict(sorted(in_order, key=lambda group: group[0][0], reverse=True) if by == "day" else in_order)
 
 
-def _newest_first(day: str) -> int:
-    return -int(day.replace("-", ""))
+def _names(spending: Spending, by: By) -> tuple[str, ...]:
+    if by == "principal":
+        return spending.principal, spending.provider
+    return f"{datetime.fromtimestamp(spending.at, UTC):%Y-%m-%d}", spending.provider, spending.model
 
 
-def _row(key: tuple[str, str, str], spendings: Sequence[Spending]) -> dict[str, Any]:
-    day, provider, model = key
+def _amounts(spendings: Sequence[Spending]) -> dict[str, Any]:
     return {
-        "day": day,
-        "provider": provider,
-        "model": model,
         "tasks": len(spendings),
         **{
             unit: _plain_amount(sum(part.counted.get(unit, 0) for part in spendings if part.unit == unit))
@@ -80,21 +97,21 @@ def _plain_amount(amount: Decimal | int) -> str:
     return f"{Decimal(amount).normalize():f}"
 
 
-def _show(rows: Sequence[Mapping[str, Any]]) -> None:
-    names = ("day", "provider", "model", "tasks", "credits", "usd", "without_price", "unconfirmed")
-    columns = ("Day", "Provider", "Model", "Tasks", "Credits", "USD", "Without price", "Unconfirmed")
-    console.table(columns, [[str(row[name]) for name in names] for row in rows])
+def _show(rows: Sequence[Mapping[str, Any]], by: By) -> None:
+    columns = {**_COLUMNS[by], **_AMOUNTS}
+    console.table(list(columns.values()), [[str(row[name]) for name in columns] for row in rows])
     for provider in dict.fromkeys(row["provider"] for row in rows):
         for unit in _UNITS:
-            console.bars(f"{provider}, {unit} per day", _by_day(rows, provider, unit))
+            console.bars(f"{provider}, {unit} per {by}", _totals(rows, by, provider, unit))
 
 
-def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dict[str, Decimal]:
-    days: dict[str, Decimal] = {}
+def _totals(rows: Sequence[Mapping[str, Any]], by: By, provider: str, unit: Unit) -> dict[str, Decimal]:
+    """Return what each day or principal spent in a unit at a provider."""
+    totals: dict[str, Decimal] = {}
     for row in rows:
         if row["provider"] == provider and (amount := Decimal(row[unit])):
-            days[row["day"]] = days.get(row["day"], Decimal(0)) + amount
-    return days
+            totals[row[by]] = totals.get(row[by], Decimal(0)) + amount
+    return totals
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:

@@ -19,6 +19,7 @@ class Spending:
 
     at: float
     """Seconds of the Unix epoch."""
+    principal: str
     provider: str
     model: str
     counted: Charges
@@ -56,6 +57,7 @@ class Spend:
         return [
             Spending(
                 at=row["created_at"],
+                principal=row["principal"],
                 provider=row["provider"],
                 model=row["model"],
                 counted=read_charges(row),
@@ -140,6 +142,7 @@ _BY_PROVIDER = (
 )
 _BY_PROVIDER_OF = _BY_PROVIDER.where(tasks.c.principal == sa.bindparam("of_principal"))
 _READ = [
-    *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
+    *(tasks.c.created_at, tasks.c.principal, tasks.c.provider, tasks.c.model),
+    *(tasks.c.micro_credits, tasks.c.micro_usd),
     *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),
 ]

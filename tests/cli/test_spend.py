@@ -1,11 +1,16 @@
 """`spend`, `cancel` and limits on the command line."""
 
+import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from server.test_listing import make_task
 
 from cli.command import CommandLine
+from journey_mcp.core.principals import principal_of_token
 from journey_mcp.sandbox import Fault, Running
+from journey_mcp.store import open_store
 
 
 async def test_spending_is_shown_by_day_provider_and_model(journey: CommandLine, sandbox: Running) -> None:
@@ -26,6 +31,27 @@ async def test_spending_is_shown_by_day_provider_and_model(journey: CommandLine,
     assert second.split("\t")[1:] == ["journeyapi", "z-image", "2", "4", "0", "0", "0"]
     assert "unknown" not in shown.err
     assert "never confirmed" not in shown.err
+
+
+async def test_spending_is_shown_by_principal(journey: CommandLine, sandbox: Running) -> None:
+    """For whoever runs a service: totals of each caller at each provider, and nothing of what the tasks show."""
+    journey = journey.at(sandbox)
+    async with open_store(f"sqlite:///{journey.home}/tasks.db") as store:
+        for name, amount in (("bob", 4), ("ana", 4), ("ana", 2)):
+            task = make_task("a secret", principal=principal_of_token(name), charges={"credits": Decimal(amount)})
+            await store.tasks.add(replace(task, created_at=time.time()), worker_id="w", lease_until=0.0)
+    done = await journey.run("spend", "--by", "principal", "--json")
+    columns = ("principal", "provider", "tasks", "credits", "usd")
+    assert [[row[name] for name in columns] for row in done.json["spent"]] == [
+        ["token:ana", "journeyapi", 2, "6", "0"],
+        ["token:bob", "journeyapi", 1, "4", "0"],
+    ]
+    header, first, _ = (await journey.run("spend", "--by", "principal")).out.splitlines()
+    assert header == "Principal\tProvider\tTasks\tCredits\tUSD\tWithout price\tUnconfirmed"
+    assert first.split("\t") == ["token:ana", "journeyapi", "2", "6", "0", "0", "0"]
+    assert "secret" not in done.out
+    wrong = await journey.run("spend", "--by", "month")
+    assert (wrong.code, "'month' is not one of 'day', 'principal'" in wrong.err) == (2, True)
 
 
 async def test_unknown_costs_are_stated(journey: CommandLine, sandbox: Running) -> None:
