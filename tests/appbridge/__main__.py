@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from browser.apps import watch
 from browser.chromium import context_options, launched, missing
+from conformance.checks import Checks
 from processes import server_process
 from support import environment_of, free_port, isolate, until_listening
 
@@ -39,20 +40,6 @@ _SPEED = 30.0
 _TIMEOUT_MS = 30_000
 
 
-class _Checks:
-    """The checks of one era; each is counted and printed."""
-
-    def __init__(self, era: str) -> None:
-        self._era = era
-        self.passed = self.failed = 0
-
-    def check(self, what: str, *, holds: bool) -> None:
-        """Count and print a check."""
-        self.passed, self.failed = self.passed + holds, self.failed + (not holds)
-        sys.stdout.write(f"  {self._era}: {what}{'' if holds else ': FAILED'}\n")
-        sys.stdout.flush()
-
-
 async def _main() -> int:
     if reason := missing():
         sys.stderr.write(f"{reason}\n")
@@ -64,7 +51,7 @@ async def _main() -> int:
         isolate(Path(folder))
         async with launched() as browser:
             for mode, revision in _ERAS.items():
-                checks = _Checks(revision)
+                checks = Checks(revision)
                 async with _opened(browser, Path(folder, mode), bundle) as (page, problems):
                     await _run(page, mode, revision, checks)
                     unexpected = [problem for problem in problems if problem != _NO_EVENT_STREAM]
@@ -76,7 +63,7 @@ async def _main() -> int:
     return 1 if failed else 0
 
 
-async def _run(page: "Page", mode: str, revision: str, checks: _Checks) -> None:
+async def _run(page: "Page", mode: str, revision: str, checks: Checks) -> None:
     """Go through a session: list, make, wait, open, edit."""
     about = await page.evaluate("(mode) => start(mode)", mode)
     checks.check("the client negotiates the revision", holds=about["revision"] == revision)

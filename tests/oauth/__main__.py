@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import httpx2
+from conformance.checks import Checks
 from processes import server_process
 from support import environment_of, free_port, isolate, until_listening
 
@@ -36,21 +37,7 @@ class _Setup:
 
     server: str
     issuer: "_Issuer"
-    checks: "_Checks"
-
-
-class _Checks:
-    """The checks of one era; each is counted and printed."""
-
-    def __init__(self, era: str) -> None:
-        self._era = era
-        self.passed = self.failed = 0
-
-    def check(self, what: str, *, holds: bool) -> None:
-        """Count and print a check."""
-        self.passed, self.failed = self.passed + holds, self.failed + (not holds)
-        sys.stdout.write(f"  {self._era}: {what}{'' if holds else ': FAILED'}\n")
-        sys.stdout.flush()
+    checks: Checks
 
 
 class _Issuer:
@@ -95,7 +82,7 @@ async def _main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         isolate(Path(folder))
         for mode, revision in _ERAS.items():
-            checks = _Checks(revision)
+            checks = Checks(revision)
             with anyio.fail_after(2 * _TIMEOUT_S):
                 await _run(Path(folder, mode), mode, checks)
             passed, failed = passed + checks.passed, failed + checks.failed
@@ -105,7 +92,7 @@ async def _main() -> int:
     return 1 if failed else 0
 
 
-async def _run(folder: Path, mode: str, checks: _Checks) -> None:
+async def _run(folder: Path, mode: str, checks: Checks) -> None:
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     issuer = _Issuer(f"{origin}/mcp")
