@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.budget import Budget, warn_of_idle_limits
+from journey_mcp.engine.call_rate import CallRate
 from journey_mcp.engine.callbacks import CallbackUrls
 from journey_mcp.engine.cooldowns import Cooldowns
 from journey_mcp.engine.copier import Copier
@@ -184,17 +186,8 @@ def _assemble(
     reader = TaskReader(store, journal, clock, news, liveness, FinalTasks(clock, keep_s=keep_s))
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
-    stored = image_store_of(settings, store.objects)
-    links = ImageLinks(_link_keys(settings), settings.link_base_url)
-    retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
-    max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
-    blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
-    copies = _copies(settings, clock, store, journal, clients, blobs, retention)
-    thumbnails = Thumbnails(stored, workers, retention.note_written)
-    views = Views(Originals(store, clock, stored, copies, safe_http), thumbnails)
-    previews = Previews(views, workers, clock)
-    journal.listen(previews.on_task_changed)
-    outcomes = Outcomes(journal, blobs)
+    images = _images(settings, clock, store, journal, clients, workers, safe_http)
+    outcomes = Outcomes(journal, images.blobs)
     poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
     cooldowns = Cooldowns(store, clock)
@@ -204,36 +197,33 @@ def _assemble(
     inbound_webhooks = InboundWebhooks(
         journal, store, clock, outcomes, clients, resume_polling=in_flight.resume_polling
     )
-    files = ImageFiles(store, stored, clock, links, is_settled=copies.is_settled)
-    outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http, files)
+    outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http, images.files)
 
     def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[Notice]) -> Submitter:
         failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
-    uploads = Uploads(store, stored, retention, clock)
-    hosting = Hosting(links, uploads, clock)
-    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, hosting)
-    keeper = Keeper(uploads, workers, images, safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
-    refiner = Refiner(clients, journal, reader, store, images)
-    creator = Creator(clock, clients, outbound_webhooks, images, planner, refiner, starter, is_listening=is_listening)
-    recovery = Recovery(journal, store, clock, clients, poller, retention, liveness, keep_s=keep_s)
+    refiner = Refiner(clients, journal, reader, store, images.finder)
+    creator = Creator(
+        clock, clients, outbound_webhooks, images.finder, planner, refiner, starter, is_listening=is_listening
+    )
+    recovery = Recovery(journal, store, clock, clients, poller, images.retention, liveness, keep_s=keep_s)
     loops = (
         poller.run,
         deduplication.run,
         outbound_webhooks.run,
-        copies.run,
-        retention.run,
+        images.copies.run,
+        images.retention.run,
         partial(workers.end_idle, clock),
-        previews.run,
+        images.previews.run,
         partial(inbound_webhooks.expire, in_flight.__contains__),
         recovery.run,
         reader.run,
     )
     lifecycle = Lifecycle(
-        loops, clock, journal, waiting, clients, in_flight, deduplication, outbound_webhooks, copies, workers
+        loops, clock, journal, waiting, clients, in_flight, deduplication, outbound_webhooks, images.copies, workers
     )
     studio = Studio(
         settings,
@@ -244,18 +234,69 @@ def _assemble(
         clients,
         safe_http,
         creator=creator,
-        keeper=keeper,
+        keeper=images.keeper,
         deduplication=deduplication,
         queues=queues,
         outcomes=outcomes,
-        copies=copies,
-        files=files,
+        copies=images.copies,
+        files=images.files,
         lifecycle=lifecycle,
-        views=views,
-        previews=previews,
-        public_images=PublicImages(stored, links, clock),
+        views=images.views,
+        previews=images.previews,
+        public_images=images.public,
+        call_rate=CallRate(store, clock),
     )
     return _Assembled(studio, lifecycle, inbound_webhooks, journal.worker_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Images:
+    """The parts that store, find and show images."""
+
+    retention: Retention
+    blobs: Blobs
+    copies: Copies
+    views: Views
+    previews: Previews
+    files: ImageFiles
+    finder: ImageFinder
+    keeper: Keeper
+    public: PublicImages
+
+
+def _images(
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    journal: Journal,
+    clients: ProviderClients,
+    workers: Workers,
+    safe_http: SafeHttpClient,
+) -> _Images:
+    stored = image_store_of(settings, store.objects)
+    links = ImageLinks(_link_keys(settings), settings.link_base_url)
+    retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
+    max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
+    blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
+    copies = _copies(settings, clock, store, journal, clients, blobs, retention)
+    thumbnails = Thumbnails(stored, workers, retention.note_written)
+    views = Views(Originals(store, clock, stored, copies, safe_http), thumbnails)
+    previews = Previews(views, workers, clock)
+    journal.listen(previews.on_task_changed)
+    uploads = Uploads(store, stored, retention, clock)
+    hosting = Hosting(links, uploads, clock)
+    finder = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, hosting)
+    return _Images(
+        retention=retention,
+        blobs=blobs,
+        copies=copies,
+        views=views,
+        previews=previews,
+        files=ImageFiles(store, stored, clock, links, is_settled=copies.is_settled),
+        finder=finder,
+        keeper=Keeper(uploads, workers, finder, safe_http),
+        public=PublicImages(stored, links, clock),
+    )
 
 
 def _link_keys(settings: Settings) -> Sequence[bytes]:

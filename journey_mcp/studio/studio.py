@@ -77,6 +77,7 @@ class Studio:
         views: Views,
         previews: Previews,
         public_images: PublicImages,
+        call_rate: CallRate,
     ) -> None:
         self.settings = settings
         self.catalog = clients.catalog
@@ -84,7 +85,7 @@ class Studio:
         """Downloads what may be downloaded."""
         self.views = views
         """Shows finished images."""
-        self.call_rate = CallRate(store, clock)
+        self.call_rate = call_rate
         """Limits the calls of principals."""
         self.previews = previews
         """Shows tasks that have just finished."""
