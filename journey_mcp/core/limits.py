@@ -8,7 +8,7 @@ the arithmetic; the store has what was spent.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
@@ -106,8 +106,8 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
     return tuple(map(_limit, _parts(text)))
 
 
-def parse_limits_of(name: str, text: str, *, source: str) -> tuple[Limit, ...]:
-    """Parse a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]` for the principal of this name.
+def parse_limits_of_one(text: str) -> tuple[Limit, ...]:
+    """Parse a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]`, where it is known whose limits these are.
 
     Raises:
         ValueError: names the wrong part and the form.
@@ -115,8 +115,8 @@ def parse_limits_of(name: str, text: str, *, source: str) -> tuple[Limit, ...]:
     limits = parse_limits(text)
     for limit in limits:
         if limit.principal is not None:
-            raise ValueError(f"{limit.text!r} is the limit of {name} already: leave out @{limit.principal}")
-    return tuple(replace(limit, principal=name, source=source) for limit in limits)
+            raise ValueError(f"{limit.text!r} is the limit of one principal already: leave out @{limit.principal}")
+    return limits
 
 
 def parse_credit_prices(text: str) -> CreditPrices:

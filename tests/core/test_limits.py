@@ -10,7 +10,7 @@ from journey_mcp.core.limits import (
     parse_amounts,
     parse_credit_prices,
     parse_limits,
-    parse_limits_of,
+    parse_limits_of_one,
 )
 from journey_mcp.core.principals import LOCAL, Principal, principal_of_token
 
@@ -48,11 +48,10 @@ def test_a_limit_has_one_provider_and_one_principal(text: str) -> None:
 
 
 def test_the_limits_of_one_principal() -> None:
-    """Are written without its name, and say where."""
-    (limit,) = parse_limits_of("ana", "2usd/day", source="the budget of token ana")
-    assert (limit.principal, limit.source) == ("ana", "the budget of token ana")
-    with pytest.raises(ValueError, match="'2usd/day@each' is the limit of ana already: leave out @each"):
-        parse_limits_of("ana", "2usd/day@each", source="the budget of token ana")
+    """Are written without its name."""
+    assert parse_limits_of_one("2usd/day@bfl") == parse_limits("2usd/day@bfl")
+    with pytest.raises(ValueError, match="'2usd/day@each' is the limit of one principal already: leave out @each"):
+        parse_limits_of_one("2usd/day@each")
 
 
 @pytest.mark.parametrize("text", ["", "6credits", "6credits,0.50usd"])

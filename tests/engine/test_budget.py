@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError, TooManyTasks
-from journey_mcp.core.limits import Limit, parse_amounts, parse_limits, parse_limits_of
+from journey_mcp.core.limits import Limit, parse_amounts, parse_limits
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal, principal_of_token
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest
@@ -126,7 +127,9 @@ class TokenLimits:
 
     def limits_of(self, principal: Principal) -> Sequence[Limit]:
         """Return a limit in dollars."""
-        own = parse_limits_of("ana", "0.04usd/day", source="the budget of token ana")
+        own = [
+            replace(limit, principal="ana", source="the budget of token ana") for limit in parse_limits("0.04usd/day")
+        ]
         return own if principal == principal_of_token("ana") else ()
 
     def max_unfinished(self, principal: Principal) -> int | None:

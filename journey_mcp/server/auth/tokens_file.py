@@ -22,7 +22,7 @@ from typing import get_args
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
-from journey_mcp.core.limits import Limit, format_limits, parse_limits_of
+from journey_mcp.core.limits import Limit, format_limits, parse_limits_of_one
 from journey_mcp.core.principals import Principal, principal_of_token
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
@@ -360,12 +360,8 @@ def _count(name: str) -> Callable[[str], int]:
     return parse_count
 
 
-def _budget(text: str) -> tuple[Limit, ...]:
-    return parse_limits_of("this token", text, source="the budget of the token")
-
-
 _OPTIONS: Mapping[str, Callable[[str], object]] = {
-    "budget": _budget,
+    "budget": parse_limits_of_one,
     "providers": _names,
     "expires": _expires,
     "scopes": _scopes,

@@ -9,7 +9,7 @@ import pytest
 from manual_clock import ManualClock
 
 from journey_mcp.core.errors import InvalidArguments, SetupError
-from journey_mcp.core.limits import parse_limits_of
+from journey_mcp.core.limits import parse_limits_of_one
 from journey_mcp.core.principals import principal_of_token
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.tokens_file import (
@@ -46,7 +46,7 @@ def test_a_line_has_name_digest_and_options() -> None:
         name="ada",
         digest=DIGESTS[0],
         scopes=frozenset({"images:read", "admin"}),
-        budget=parse_limits_of("this token", "2usd/day,9credits/call", source="the budget of the token"),
+        budget=parse_limits_of_one("2usd/day,9credits/call"),
         providers=("bfl", "vtrix"),
         expires=date(2027, 1, 31),
         calls_per_minute=60,
