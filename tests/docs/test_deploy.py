@@ -78,6 +78,14 @@ def test_the_container_file_has_no_finding() -> None:
     assert re.search(r"^USER (?!0\b|root\b)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
 
 
+def test_the_image_keeps_its_data_in_a_volume() -> None:
+    """Which its user may write to."""
+    instructions = (DEPLOY / "Dockerfile").read_text().splitlines()
+    assert "VOLUME /data" in instructions
+    assert any("JOURNEY_MCP_DATA_DIR=/data" in line for line in instructions if line.startswith("ENV "))
+    assert any("install --directory --owner=journey --mode=0700 /data" in line for line in instructions)
+
+
 def test_the_unit_of_systemd_starts_one_replica_a_port() -> None:
     """With a time to end that is enough."""
     unit = ConfigParser(strict=False, interpolation=None)
