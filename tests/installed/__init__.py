@@ -1,0 +1,1 @@
+"""The packages of `make dist`, as people install them; `make conformance` runs this."""
