@@ -23,6 +23,8 @@ SENTENCES = {
     "canceled_unsent": "The request was not sent yet; the task is canceled, and nothing is charged.",
     "canceled_upstream": "{provider} canceled the task; the part that ran may be charged.",
     "copy_failed": "There is no copy of {image}: {reason}. Use its link before it expires.",
+    "copy_awaited": "The image store does not answer, so there is no copy of {image} yet. It is tried again; use the "
+    "link before it expires.",
     "database_awaited": "The task database did not answer. The request is sent once the task can be stored; nothing "
     "was sent or charged so far.",
     "database_silent": "The task database does not answer at the moment. This is the task as it was last known: it "

@@ -57,6 +57,11 @@ class ImageFiles:
         """Whether finished images get links of ours."""
         return self._links is not None
 
+    @property
+    def is_store_answering(self) -> bool:
+        """Whether no copy waits for the image store to answer again."""
+        return self._images.is_answering
+
     async def located(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks with all copies and files, and with notices of those that failed."""
         found = {task.id: with_files for task in tasks if (with_files := self._found.get(task))}
@@ -89,7 +94,19 @@ class ImageFiles:
         if any(record.saved_to for records in known.values() for record in records.values()):
             known = await to_thread.run_sync(_without_moved, known)
         now = self._clock.now()
-        return [_located(task, known.get(task.id, {}), copies, self._links, now) for task in tasks]
+        located = [_located(task, known.get(task.id, {}), copies, self._links, now) for task in tasks]
+        return located if self._images.is_answering else [self._with_awaited(task) for task in located]
+
+    def _with_awaited(self, task: Task) -> Task:
+        """Return the task with a notice for each image whose copy has to wait for the image store."""
+        if self._is_settled(task):
+            return task
+        awaited = [
+            Notice.of("copy_awaited", image=id_)
+            for id_, image in zip(_image_ids(task), task.images, strict=True)
+            if image.expires_at is not None and not image.has_copy
+        ]
+        return replace(task, notices=tuple(dict.fromkeys((*task.notices, *awaited))))
 
     async def _known(self, task_ids: Sequence[str]) -> Mapping[str, Mapping[int, CopyRecord]]:
         try:

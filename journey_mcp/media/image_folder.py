@@ -48,6 +48,9 @@ class _Stored:
 class ImageFolder:
     """The folders of stored images; an `ImageStore`. Files are read and written in threads."""
 
+    is_answering = True
+    """A folder does."""
+
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.absolute() / _FOLDER
         self._thumbnails = data_dir.absolute() / _THUMBNAILS

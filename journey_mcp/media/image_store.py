@@ -53,6 +53,11 @@ class ImageStore(Protocol):
     `made_at` is when the task of an image was made, in seconds of the Unix epoch: the oldest are deleted first.
     """
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether the last request to it was answered."""
+        ...
+
     async def find(self, image_ids: Collection[str]) -> dict[str, StoredImage]:
         """Return the stored images among these ids.
 

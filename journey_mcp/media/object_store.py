@@ -4,18 +4,22 @@ Keys are `images/<task id>/<number>.<ending>`, and for uploads `images/<upload i
 in them. The store is never listed: the task database says what is in it, so that a look costs no request.
 """
 
+import asyncio
 import hashlib
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.stored_objects import StoredObject
+from journey_mcp.media.circuit_breaker import CircuitBreaker
 from journey_mcp.media.image_store import (
     ENDINGS,
     Content,
@@ -29,9 +33,17 @@ from journey_mcp.settings.image_store import ImageStoreAddress
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
-_CLIENT_OPTIONS: Any = {"timeout": "5s", "connect_timeout": "2s"}
-_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=6)}
+_ANSWERED_WITHIN_S = 3.0
+"""Every request, also if the library repeats it after an error."""
+_BYTES_PER_S = 1024 * 1024
+"""A slower store counts as one that does not answer."""
+_DELETED_AT_ONCE = 50
+"""For so many objects more, a deletion may take as long again."""
+_CLIENT_OPTIONS: Any = {"timeout": "120s", "connect_timeout": "2s"}
+"""The first is above all limits of `_within`, which depend on the kind of the request."""
+_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=_ANSWERED_WITHIN_S)}
 """The library's own defaults repeat a request for three minutes."""
+_SILENT = "the image store does not answer"
 _READ_AT_ONCE = 1024 * 1024
 """Each part is a request: one for all would end with its timeout if a client reads slowly."""
 _PAGE = 500
@@ -69,14 +81,14 @@ class ObjectIndex(Protocol):
         ...
 
 
-def open_object_store(address: ImageStoreAddress, index: ObjectIndex) -> "ObjectStore":
+def open_object_store(address: ImageStoreAddress, index: ObjectIndex, clock: Clock | None = None) -> "ObjectStore":
     """Open a store; nothing is sent.
 
     Raises:
         SetupError: obstore is not installed, or the account is not known.
     """
     try:
-        return ObjectStore(_backend(address), index, has_links=address.has_links)
+        return ObjectStore(_backend(address), index, clock or Clock(), has_links=address.has_links)
     except ImportError as error:
         raise SetupError(
             f"JOURNEY_MCP_STORE={address}: the library for object stores is not installed.",
@@ -127,12 +139,21 @@ class ObjectStore:
 
     An object is written before it is recorded. What a process leaves that dies in between is overwritten with the next
     copy of the image, or is never read.
+
+    Every request has a time limit by the bytes that it moves. After two that were not answered, others fail at once
+    for a while.
     """
 
-    def __init__(self, backend: "Backend", index: ObjectIndex, *, has_links: bool) -> None:
+    def __init__(self, backend: "Backend", index: ObjectIndex, clock: Clock, *, has_links: bool) -> None:
         self._backend = backend
         self._index = index
         self._has_links = has_links
+        self._breaker = CircuitBreaker(clock)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the last request was answered."""
+        return not self._breaker.is_failing
 
     async def find(self, image_ids: Collection[str]) -> dict[str, StoredImage]:
         """Return the stored images among these ids."""
@@ -141,11 +162,11 @@ class ObjectStore:
 
     async def read(self, image_id: str) -> bytes | None:
         """Return the bytes of an image; `None` if there is none."""
-        stored = (await self.find([image_id])).get(image_id)
+        stored = (await self._index.get([image_id] if is_image_id(image_id) else [])).get(image_id)
         if stored is None:
             return None
         try:
-            return await self._bytes_of(_key(image_id, stored.format))
+            return await self._bytes_of(_key(image_id, stored.format), stored.bytes)
         except FileNotFoundError:
             _log.warning("image %s is not in the object store any more", image_id)
             await self._index.delete([image_id])
@@ -163,17 +184,25 @@ class ObjectStore:
         key = _key(image.id, image.format)
         for at in range(start, end, _READ_AT_ONCE):
             until = min(at + _READ_AT_ONCE, end)
-            yield bytes(await _answered(obstore.get_range_async(self._backend, key, start=at, end=until)))
+            get = partial(obstore.get_range_async, self._backend, key, start=at, end=until)
+            yield bytes(await self._answer(get, _within(until - at)))
 
     async def link(self, image: StoredImage, seconds: int) -> str | None:
         """Return a URL at which the store itself serves the image for so long; `None` if it is not to."""
         if not self._has_links:
             return None
         import obstore  # noqa: PLC0415  # an extra
+        from obstore.exceptions import BaseError  # noqa: PLC0415  # an extra
 
         backend: Any = self._backend
         key = _key(image.id, image.format)
-        return str(await _answered(obstore.sign_async(backend, "GET", key, timedelta(seconds=seconds))))
+        try:
+            # that asks nobody but, perhaps, the machine for credentials
+            async with asyncio.timeout(_ANSWERED_WITHIN_S):
+                return str(await obstore.sign_async(backend, "GET", key, timedelta(seconds=seconds)))
+        except (BaseError, TimeoutError) as error:
+            _log.warning("no link of the object store: %s", _first_line(error))
+            raise ImageStoreUnavailable(_SILENT) from error
 
     async def write(self, image_id: str, kind: str, content: bytes, *, made_at: float) -> StoredImage:
         """Store an image of this format, unless it is stored already."""
@@ -188,7 +217,7 @@ class ObjectStore:
     async def read_thumbnail(self, image_id: str, size: int) -> bytes | None:
         """Return the thumbnail of this size; `None` if there is none, or it cannot be read."""
         with suppress(OSError):
-            return await self._bytes_of(_thumbnail_key(image_id, size))
+            return await self._bytes_of(_thumbnail_key(image_id, size), 0)
         return None
 
     async def write_thumbnail(self, image_id: str, size: int, content: bytes, *, made_at: float) -> None:
@@ -242,26 +271,31 @@ class ObjectStore:
         """
         key = "images/check"
         await self._put(key, b"check", _Attributes(file_name="check", kind="png"), is_new=False)
-        await self._bytes_of(key)
+        await self._bytes_of(key, 0)
         await self._remove([key])
 
-    async def _bytes_of(self, key: str) -> bytes:
+    async def _bytes_of(self, key: str, size: int) -> bytes:
+        """Return an object of about this many bytes."""
         import obstore  # noqa: PLC0415  # an extra
 
-        found = await _answered(obstore.get_async(self._backend, key))
-        return bytes(await _answered(found.bytes_async()))
+        async def get() -> bytes:
+            found = await obstore.get_async(self._backend, key)
+            return bytes(await found.bytes_async())
+
+        return await self._answer(get, _within(size))
 
     async def _put(self, key: str, content: bytes, attributes: _Attributes, *, is_new: bool) -> None:
         import obstore  # noqa: PLC0415  # an extra
         from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415  # an extra
 
         given: Any = attributes.as_given()
+        put = partial(obstore.put_async, self._backend, key, content, attributes=given)
+        within_s = _within(len(content))
         try:
-            mode: Any = "create" if is_new else "overwrite"
-            await _answered(obstore.put_async(self._backend, key, content, attributes=given, mode=mode))
+            await self._answer(partial(put, mode="create" if is_new else "overwrite"), within_s)
         except AlreadyExistsError:
             # it is not recorded: a process has died before it was, or is recording it now
-            await _answered(obstore.put_async(self._backend, key, content, attributes=given, mode="overwrite"))
+            await self._answer(partial(put, mode="overwrite"), within_s)
         except FileNotFoundError as error:
             raise ImageStoreUnavailable("the image store has no such bucket") from error
 
@@ -274,37 +308,52 @@ class ObjectStore:
         import obstore  # noqa: PLC0415  # an extra
 
         try:
-            await _answered(obstore.delete_async(self._backend, list(keys)))
+            # some stores take many keys in one request, others a request for each
+            within_s = _ANSWERED_WITHIN_S * (1 + len(keys) / _DELETED_AT_ONCE)
+            await self._answer(partial(obstore.delete_async, self._backend, list(keys)), within_s)
         except FileNotFoundError:
             # some stores report an object that is gone: the others may still be there
             for key in keys:
                 with suppress(FileNotFoundError):
-                    await _answered(obstore.delete_async(self._backend, key))
+                    await self._answer(partial(obstore.delete_async, self._backend, key))
+
+    async def _answer(self, request: Callable[[], Awaitable[_Result]], within_s: float = _ANSWERED_WITHIN_S) -> _Result:
+        """Send a request and return the answer; a missing object raises FileNotFoundError.
+
+        Raises:
+            ImageStoreUnavailable: the store does not answer in time, did not answer before, or refuses.
+            AlreadyExistsError: there is such an object.
+        """
+        from obstore.exceptions import (  # noqa: PLC0415  # an extra
+            AlreadyExistsError,
+            BaseError,
+            PermissionDeniedError,
+            UnauthenticatedError,
+        )
+
+        if not self._breaker.allows():
+            raise ImageStoreUnavailable(_SILENT)
+        try:
+            async with asyncio.timeout(within_s):
+                answer = await request()
+        except (AlreadyExistsError, FileNotFoundError):
+            self._breaker.succeeded()
+            raise
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            self._breaker.succeeded()
+            _log.warning("the object store refuses a request: %s", _first_line(error))
+            raise ImageStoreUnavailable("the image store refuses the server's credentials") from error
+        except (BaseError, TimeoutError) as error:
+            self._breaker.failed()
+            _log.warning("the object store does not answer: %s", _first_line(error) or f"within {within_s:.1f} s")
+            raise ImageStoreUnavailable(_SILENT) from error
+        self._breaker.succeeded()
+        return answer
 
 
-async def _answered(request: Awaitable[_Result]) -> _Result:
-    """Return the answer of the store; a missing object raises FileNotFoundError.
-
-    Raises:
-        ImageStoreUnavailable: it does not answer, or refuses.
-    """
-    from obstore.exceptions import (  # noqa: PLC0415  # an extra
-        AlreadyExistsError,
-        BaseError,
-        PermissionDeniedError,
-        UnauthenticatedError,
-    )
-
-    try:
-        return await request
-    except AlreadyExistsError:
-        raise
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        _log.warning("the object store refuses a request: %s", _first_line(error))
-        raise ImageStoreUnavailable("the image store refuses the server's credentials") from error
-    except BaseError as error:
-        _log.warning("the object store does not answer: %s", _first_line(error))
-        raise ImageStoreUnavailable("the image store does not answer") from error
+def _within(size_bytes: int) -> float:
+    """Return the time limit in seconds for a request that moves so many bytes."""
+    return _ANSWERED_WITHIN_S + size_bytes / _BYTES_PER_S
 
 
 def _first_line(error: Exception) -> str:

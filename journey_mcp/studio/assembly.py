@@ -273,7 +273,7 @@ def _images(
     workers: Workers,
     safe_http: SafeHttpClient,
 ) -> _Images:
-    stored = image_store_of(settings, store.objects)
+    stored = image_store_of(settings, store.objects, clock)
     links = ImageLinks(_link_keys(settings), settings.link_base_url)
     retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0

@@ -152,7 +152,7 @@ class Studio:
             position_of=self.position,
         )
         found = await self._waiting.wait(request, {task.id: task})
-        is_simple = not self._saves and not self._files.has_links
+        is_simple = not self._saves and not self._files.has_links and self._files.is_store_answering
         if is_simple and not task.status.is_final and self._copies.leaves_as_is(found[task.id]):
             return found[task.id]  # without a look for copies, which the call would wait for
         return (await self._shown(found, seconds))[task.id]

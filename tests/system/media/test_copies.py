@@ -1,5 +1,9 @@
 """Copies in an object store: results have them from any process, and a store that is away loses none."""
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from support import created, environment_of, make_request, running_studio
 from journey_mcp import sandbox
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import ImageUnavailable, StoreUnavailable
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
@@ -28,6 +33,17 @@ def settings_with(upstream: sandbox.Running, folder: Path, address: str) -> Sett
     """Return settings with the object store."""
     environment = environment_of(upstream, folder, "bfl", JOURNEY_MCP_STORE=address)
     return read_settings({**environment, "JOURNEY_MCP_KEEP_IMAGES": "expiring"})
+
+
+@asynccontextmanager
+async def listening_silently() -> AsyncIterator[tuple[str, list[object]]]:
+    """Accept connections without ever answering; yield the address, and the connections."""
+    accepted: list[object] = []
+    server = await asyncio.start_server(lambda _reader, writer: accepted.append(writer), "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", accepted
+    finally:
+        server.close()
 
 
 async def made(studio: Studio) -> Task:
@@ -62,18 +78,42 @@ async def test_every_process_has_the_copy(server: ObjectStoreServer, prefix: str
 async def test_a_store_that_is_away_when_a_task_ends_loses_nothing(
     server: ObjectStoreServer, prefix: str, tmp_path: Path
 ) -> None:
-    """The result has its link, and no notice; the copy is made later, while the link works."""
+    """The result has its link, and a notice; the copy is made later, while the link works, and the notice goes."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_with(upstream, tmp_path, server.address(prefix))
         async with running_studio(settings, Clock()) as studio:
             with server.stopped():
                 task = await made(studio)
-                assert (task.status, task.images[0].has_copy, task.notices) == (Status.SUCCEEDED, False, ())
+                assert (task.status, task.images[0].has_copy) == (Status.SUCCEEDED, False)
+                assert task.notices == (Notice.of("copy_awaited", image=f"{task.id}.1"),)
                 assert (await studio.fetch([task.id], LOCAL))[task.id].images[0].url == task.images[0].url
             with anyio.fail_after(60):
                 while not (await studio.fetch([task.id], LOCAL))[task.id].images[0].has_copy:
                     await anyio.sleep(0.5)
+            assert (await studio.fetch([task.id], LOCAL))[task.id].notices == ()
         assert set(server.keys(prefix)) == {f"images/{task.id}/1.jpg"}
+
+
+@pytest.mark.usefixtures("prefix")
+async def test_results_wait_for_a_silent_store_only_until_it_is_known_to_be(tmp_path: Path) -> None:
+    """The first waits for its time limit. Later ones come with their links and a notice, without another request."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream, listening_silently() as (origin, connections):
+        address = f"s3://images/x?endpoint={origin}&region=us-east-1"
+        async with running_studio(settings_with(upstream, tmp_path, address), Clock()) as studio:
+            durations, asked = [], []
+            for number in range(6):
+                before, started = len(connections), time.monotonic()
+                call = make_request(**{**BFL, "prompt": f"kite {number}"})
+                task = await studio.wait_for_new(await created(studio, call), 60)
+                durations.append(time.monotonic() - started)
+                asked.append(len(connections) - before)
+                assert (task.status, task.images[0].has_copy) == (Status.SUCCEEDED, False)
+                assert [notice.code for notice in task.notices] == ["copy_awaited"]
+            assert 2.5 < durations[0] < 30
+            # one may find out whether the store is back
+            assert asked[2:].count(0) >= 3
+            with pytest.raises(StoreUnavailable, match="The image cannot be stored"):
+                await studio.keep_image(KeepRequest(data=data_uri(image_bytes())), LOCAL)
 
 
 async def test_while_a_store_is_away_links_are_used_and_the_rest_can_be_tried_again(

@@ -172,7 +172,7 @@ async def test_a_store_that_reports_missing_objects_deletes_the_others(tmp_path:
     from obstore.store import LocalStore  # noqa: PLC0415  # the tests are skipped without it
 
     backend: Any = LocalStore(str(folder))
-    store = ObjectStore(backend, database.objects, has_links=False)
+    store = ObjectStore(backend, database.objects, Clock(), has_links=False)
     await store.delete([TASK])
     assert (file.exists(), await store.usage()) == (False, 0)
 
@@ -238,7 +238,7 @@ async def test_two_processes_record_an_image_once(database: Store) -> None:
 
 
 async def test_a_store_that_does_not_answer_is_given_up_soon(objects: ObjectStore, server: ObjectStoreServer) -> None:
-    """In seconds, not in minutes; nothing is recorded, and the next attempt works."""
+    """In seconds; nothing is recorded, and the next attempt works."""
     started = time.monotonic()
     with server.stopped(), pytest.raises(ImageStoreUnavailable, match="the image store does not answer"):
         await objects.write(f"{TASK}.1", "png", b"image", made_at=1.0)
