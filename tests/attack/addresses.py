@@ -2,8 +2,9 @@
 
 import ipaddress
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -55,22 +56,38 @@ def some_private(random: Random, count: int) -> Iterator[ipaddress.IPv4Address]:
         yield network[random.randrange(network.num_addresses)]
 
 
+_watchers: list[Callable[[Any], None]] = []
+"""What refuses connections now."""
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect":
+        for watcher in _watchers:
+            watcher(arguments[1])
+
+
+@cache
+def _install_hook() -> None:
+    """Add one hook: it cannot be removed, and each hook slows down every import, file and socket of the process."""
+    sys.addaudithook(_watch)
+
+
 @contextmanager
 def connections(*, but: int | None = None) -> Iterator[list[str]]:
     """Collect the addresses that this process tries to connect to; only this port of 127.0.0.1 is reachable."""
     made: list[str] = []
-    is_watched = True
 
-    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-        if is_watched and event == "socket.connect" and arguments[1][:2] != ("127.0.0.1", but):
-            made.append(arguments[1][0])
+    def refuse(address: Any) -> None:
+        if address[:2] != ("127.0.0.1", but):
+            made.append(address[0])
             raise PermissionError("no attack leaves this machine")
 
-    sys.addaudithook(refuse)
+    _install_hook()
+    _watchers.append(refuse)
     try:
         yield made
     finally:
-        is_watched = False
+        _watchers.remove(refuse)
 
 
 async def _refused(safe_http: SafeHttpClient, url: str) -> bool:
