@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -225,6 +225,11 @@ async def make_wide_environment(
             opened.faults(*faults)
             yield opened
             studio.begin_shutdown()
+
+
+make_environment_without_copies = partial(make_environment, JOURNEY_MCP_KEEP_IMAGES="off")
+make_wide_environment_without_copies = partial(make_wide_environment, JOURNEY_MCP_KEEP_IMAGES="off")
+"""For tests that do not look at images: drawing and storing them takes a third of their time."""
 
 
 @asynccontextmanager

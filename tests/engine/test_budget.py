@@ -16,9 +16,9 @@ from support import (
     client_of,
     coarse,
     created,
-    make_environment,
+    make_environment_without_copies,
     make_request,
-    make_wide_environment,
+    make_wide_environment_without_copies,
     running_studio,
     settings_for,
 )
@@ -86,7 +86,7 @@ async def refusal(here: Environment, **given: Any) -> JourneyError:
 
 async def test_a_call_that_exceeds_the_call_limit_is_refused(tmp_path: Path) -> None:
     """With the limit as it was written."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
         error = await refusal(here)
         assert "The budget 3credits/call is exceeded: midjourney at journeyapi counts 4 credits" in str(error)
         assert (await here.made(model="z-image")).status is Status.SUCCEEDED
@@ -94,7 +94,7 @@ async def test_a_call_that_exceeds_the_call_limit_is_refused(tmp_path: Path) -> 
 
 async def test_a_period_is_a_sliding_window(tmp_path: Path) -> None:
     """The error states what is left and when there is room again."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="9credits/hour") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="9credits/hour") as here:
         await here.made(**KITE)
         await here.made(**{**KITE, "prompt": "another"})
         error = await refusal(here, prompt="a third")
@@ -110,7 +110,7 @@ async def test_principals_have_budgets_of_their_own(tmp_path: Path) -> None:
     """And the one of the whole service counts them all."""
     ana, ben = principal_of_token("ana"), principal_of_token("ben")
     budget = "6credits/day@each,4credits/day@principal:ben,9credits/day"
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET=budget) as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET=budget) as here:
         await created(here.studio, make_request(**KITE), ana)
         with pytest.raises(OverBudget, match="6credits/day@each is used up") as raised:
             await created(here.studio, make_request(**KITE), ana)
@@ -152,7 +152,9 @@ async def test_a_principal_has_limits_that_are_not_in_the_settings(tmp_path: Pat
 
 async def test_a_principal_has_a_limited_number_of_unfinished_tasks(tmp_path: Path) -> None:
     """The next call is rejected, a duplicate call joins all the same, and others are not limited."""
-    async with make_environment(tmp_path, "submit:hang,times=always", JOURNEY_MCP_RUNNING_TASKS=2) as here:
+    async with make_environment_without_copies(
+        tmp_path, "submit:hang,times=always", JOURNEY_MCP_RUNNING_TASKS=2
+    ) as here:
         ana = principal_of_token("ana")
         first = await created(here.studio, make_request(prompt="one"), ana, fresh=False)
         await created(here.studio, make_request(prompt="two"), ana, fresh=False)
@@ -164,7 +166,7 @@ async def test_a_principal_has_a_limited_number_of_unfinished_tasks(tmp_path: Pa
 
 async def test_a_total_never_frees_up(tmp_path: Path) -> None:
     """The error promises nothing."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
         await here.made(**KITE)
         here.clock.shift_calendar(1e7)
         error = await refusal(here, prompt="another")
@@ -175,14 +177,18 @@ async def test_a_total_never_frees_up(tmp_path: Path) -> None:
 
 async def test_the_charge_of_a_free_task_is_returned(tmp_path: Path) -> None:
     """A refusal costs nothing."""
-    async with make_environment(tmp_path, "submit:status=400", JOURNEY_MCP_BUDGET="4credits/day") as here:
+    async with make_environment_without_copies(
+        tmp_path, "submit:status=400", JOURNEY_MCP_BUDGET="4credits/day"
+    ) as here:
         assert (await here.made(**KITE)).status is Status.FAILED
         assert (await here.made(**KITE)).status is Status.SUCCEEDED
 
 
 async def test_a_task_that_may_have_been_paid_counts(tmp_path: Path) -> None:
     """Until more is known."""
-    async with make_environment(tmp_path, "submit:reset_after", JOURNEY_MCP_BUDGET="4credits/day") as here:
+    async with make_environment_without_copies(
+        tmp_path, "submit:reset_after", JOURNEY_MCP_BUDGET="4credits/day"
+    ) as here:
         await here.made(**KITE)
         await refusal(here, prompt="another")
 
@@ -190,7 +196,9 @@ async def test_a_task_that_may_have_been_paid_counts(tmp_path: Path) -> None:
 async def test_the_cost_that_a_provider_reports_settles_the_reservation(tmp_path: Path) -> None:
     """Vtrix states no price, so 0.10 USD are reserved; then it reports 0.04."""
     given = {"model": "seedream-5", "prompt": "a kite"}
-    async with make_wide_environment(tmp_path, services=["vtrix"], JOURNEY_MCP_BUDGET="0.13usd/day") as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, services=["vtrix"], JOURNEY_MCP_BUDGET="0.13usd/day"
+    ) as here:
         task = await here.made(**given)
         assert task.cost is not None
         assert task.charges == {"usd": task.cost.amount}
@@ -200,7 +208,9 @@ async def test_the_cost_that_a_provider_reports_settles_the_reservation(tmp_path
 async def test_a_limit_in_credits_counts_per_provider(tmp_path: Path) -> None:
     """Credits of two providers are not the same money; dollars are."""
     services = ("journeyapi", "bfl")
-    async with make_wide_environment(tmp_path, services=services, JOURNEY_MCP_BUDGET="8credits/day") as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, services=services, JOURNEY_MCP_BUDGET="8credits/day"
+    ) as here:
         await here.made(model="flux-2-max", prompt="one", provider="journeyapi")
         await here.made(model="flux-2-max", prompt="two", provider="bfl")
         await here.made(model="flux-2-max", prompt="three", provider="journeyapi")
@@ -210,14 +220,14 @@ async def test_a_limit_in_credits_counts_per_provider(tmp_path: Path) -> None:
 async def test_a_limit_for_one_provider_does_not_limit_others(tmp_path: Path) -> None:
     """Its name is after the @."""
     more = {"JOURNEY_MCP_BUDGET": "1credits/call@journeyapi"}
-    async with make_wide_environment(tmp_path, services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=("journeyapi", "bfl"), **more) as here:
         await refusal(here, model="flux-2-max", provider="journeyapi")
         assert (await here.made(model="flux-2-max", prompt="two", provider="bfl")).status is Status.SUCCEEDED
 
 
 async def test_of_calls_at_once_only_as_many_are_made_as_there_is_room_for(tmp_path: Path) -> None:
     """In two processes: the limit is checked and the task is stored in one statement."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
         outcomes: list[str] = []
 
         async with running_studio(here.studio.settings, here.clock) as other:
@@ -240,7 +250,7 @@ async def test_of_calls_at_once_only_as_many_are_made_as_there_is_room_for(tmp_p
 async def test_the_budget_applies_to_the_next_provider_too(tmp_path: Path) -> None:
     """A call that moves there counts there."""
     more = {"JOURNEY_MCP_BUDGET": "0.01usd/total@bfl"}
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
     ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
@@ -252,7 +262,7 @@ async def test_the_budget_applies_to_the_next_provider_too(tmp_path: Path) -> No
 async def test_a_call_limit_applies_where_a_call_moves_to(tmp_path: Path) -> None:
     """It is not made if it is too expensive there."""
     more = {"JOURNEY_MCP_BUDGET": "0.05usd/call@bfl"}
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
     ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
@@ -264,7 +274,7 @@ async def test_a_call_limit_applies_where_a_call_moves_to(tmp_path: Path) -> Non
 async def test_no_call_moves_to_a_cost_that_was_not_confirmed(tmp_path: Path) -> None:
     """A person was not asked, or was asked about another cost, and cannot be asked any more."""
     more = {"JOURNEY_MCP_CONFIRM_ABOVE": "5credits,0.05usd"}
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
     ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
@@ -282,7 +292,7 @@ async def test_a_provider_beyond_the_budget_is_not_an_alternative(tmp_path: Path
     async def agree(_request: ConfirmationRequest) -> bool:
         return True
 
-    async with make_wide_environment(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment_without_copies(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
         task = await created(here.studio, make_request(model="flux-2-max"), confirm=Confirm(agree))
         task = await here.studio.wait_for_new(task, 900)
         assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
@@ -291,7 +301,7 @@ async def test_a_provider_beyond_the_budget_is_not_an_alternative(tmp_path: Path
 
 async def test_the_limit_that_applies_the_longest_states_when_there_is_room(tmp_path: Path) -> None:
     """Not the first one that is exceeded."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:
         await here.made(**KITE)
         error = await refusal(here, prompt="another")
         assert "The budget 5credits/day is used up" in str(error)
@@ -326,7 +336,7 @@ def test_a_unit_that_is_not_named_keeps_its_default(unknown: str, counted: dict[
 async def test_a_known_price_is_confirmed_in_its_unit(tmp_path: Path) -> None:
     """An image for cents needs no confirmation because its price in credits is unknown."""
     bound = {"JOURNEY_MCP_CONFIRM_ABOVE": "6credits,0.05usd"}
-    async with make_wide_environment(tmp_path, services=("bfl",), **bound) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=("bfl",), **bound) as here:
         await here.studio.create(make_request(model="flux-2-klein-4b"), LOCAL)
         with pytest.raises(NotConfirmed, match=r"for about 0\.06 usd is above JOURNEY_MCP_CONFIRM_ABOVE \(0\.05 usd\)"):
             await here.studio.create(make_request(model="flux-1.1-pro-ultra"), LOCAL)
@@ -334,7 +344,7 @@ async def test_a_known_price_is_confirmed_in_its_unit(tmp_path: Path) -> None:
 
 async def test_a_high_cost_needs_confirmation(tmp_path: Path) -> None:
     """Declining costs nothing; a client without confirmation learns how to raise the limit."""
-    async with make_environment(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
         asked: list[str] = []
 
         async def agree(question: ConfirmationRequest) -> bool:
@@ -361,7 +371,7 @@ async def test_a_person_who_is_always_asked_confirms_any_cost(tmp_path: Path) ->
         return True
 
     confirm = Confirm(agree, is_asked_always=True)
-    async with make_wide_environment(tmp_path, services=("journeyapi", "replicate")) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=("journeyapi", "replicate")) as here:
         await here.studio.create(make_request(**KITE), LOCAL, confirm=confirm)
         await here.studio.create(make_request(**KITE), LOCAL, confirm=confirm)
         await here.studio.create(make_request(model="flux-schnell", provider="replicate"), LOCAL, confirm=confirm)
@@ -380,7 +390,7 @@ async def test_a_confirmation_of_every_cost_is_also_that_of_a_high_one(tmp_path:
         return False
 
     limits = {"JOURNEY_MCP_CONFIRM_ABOVE": "3credits", "JOURNEY_MCP_BUDGET": "4credits/call"}
-    async with make_environment(tmp_path, **limits) as here:
+    async with make_environment_without_copies(tmp_path, **limits) as here:
         confirm = Confirm(decline, is_asked_always=True)
         with pytest.raises(Declined):
             await here.studio.create(make_request(**KITE), LOCAL, confirm=confirm)
@@ -396,7 +406,7 @@ async def test_a_call_whose_every_cost_is_confirmed_does_not_move(tmp_path: Path
         return True
 
     fault, services = "journeyapi/submit:status=402", ("journeyapi", "bfl")
-    async with make_wide_environment(tmp_path, fault, services=services) as here:
+    async with make_wide_environment_without_copies(tmp_path, fault, services=services) as here:
         confirm = Confirm(agree, is_asked_always=True)
         task = await created(here.studio, make_request(model="flux-2-max"), confirm=confirm)
         task = await here.studio.wait_for_new(task, 900)
@@ -414,7 +424,7 @@ async def test_the_sandbox_is_free(tmp_path: Path) -> None:
 
 async def test_what_was_spent_remains_when_a_task_is_deleted(tmp_path: Path) -> None:
     """Without its prompt."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made(**KITE)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             assert await store.tasks.delete_older(than=task.created_at + 1) == 1

@@ -13,9 +13,9 @@ from support import (
     coarse,
     created,
     environment_of,
-    make_environment,
+    make_environment_without_copies,
     make_request,
-    make_wide_environment,
+    make_wide_environment_without_copies,
     running_studio,
     statements,
     until_accepted,
@@ -32,7 +32,9 @@ from journey_mcp.settings import read_settings
 
 async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
     """Nothing is sent any more."""
-    async with make_environment(tmp_path, "submit:status=429,header.Retry-After=500,times=always") as here:
+    async with make_environment_without_copies(
+        tmp_path, "submit:status=429,header.Retry-After=500,times=always"
+    ) as here:
         task = await created(here.studio, make_request())
         while task.submission is not Submission.PREPARED or not here.sent:
             await here.clock.sleep(1)
@@ -46,7 +48,7 @@ async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
 async def test_replicate_cancels_a_prediction(tmp_path: Path) -> None:
     """The part that ran may be charged."""
     replicate = ReplicateSettings()
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate
     ) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
@@ -57,7 +59,7 @@ async def test_replicate_cancels_a_prediction(tmp_path: Path) -> None:
 
 async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_running(tmp_path: Path) -> None:
     """It is stored, so it is run."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with statements("INSERT INTO tasks") as stored:
@@ -79,7 +81,7 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
 
 async def test_a_task_that_is_queued_in_another_server_ends_free(tmp_path: Path) -> None:
     """It is taken over before it can be sent; one that was sent stays there."""
-    async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             running = await until_accepted(here.studio, await created(here.studio, make_request(model="midjourney")))
             queued = await created(here.studio, make_request(model="midjourney", prompt="another"))
@@ -99,7 +101,7 @@ async def test_a_task_that_is_queued_in_another_server_ends_free(tmp_path: Path)
 async def test_a_provider_that_cannot_cancel_is_named(tmp_path: Path, service: str) -> None:
     """The task continues and will be charged."""
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}
-    async with make_wide_environment(tmp_path, "submit:hang", services=[service]) as here:
+    async with make_wide_environment_without_copies(tmp_path, "submit:hang", services=[service]) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model=models[service])))
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.status is Status.RUNNING
@@ -108,7 +110,7 @@ async def test_a_provider_that_cannot_cancel_is_named(tmp_path: Path, service: s
 
 async def test_a_request_in_flight_cannot_be_canceled(tmp_path: Path) -> None:
     """Its answer may be paid for."""
-    async with make_environment(tmp_path, "submit:delay=0.5") as here:
+    async with make_environment_without_copies(tmp_path, "submit:delay=0.5") as here:
         task = await created(here.studio, make_request())
         await until(lambda: here.sent)
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
@@ -118,7 +120,7 @@ async def test_a_request_in_flight_cannot_be_canceled(tmp_path: Path) -> None:
 
 async def test_a_final_task_is_not_canceled(tmp_path: Path) -> None:
     """A final state never changes."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made()
         assert await here.studio.cancel([task.id, "tsk_nobody"], LOCAL) == {
             task.id: (
@@ -131,7 +133,9 @@ async def test_a_final_task_is_not_canceled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", ["replicate/cancel:status=500", "replicate/cancel:reset"])
 async def test_a_provider_that_does_not_answer_is_reported(tmp_path: Path, fault: str) -> None:
     """The task continues."""
-    async with make_wide_environment(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, "replicate/submit:hang", fault, services=["replicate"]
+    ) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.status is Status.RUNNING
@@ -157,7 +161,7 @@ async def test_the_tool_reports_on_each_task(tmp_path: Path) -> None:
 async def test_a_task_that_cannot_be_taken_over_stays_there(tmp_path: Path) -> None:
     """Another process leases it, and a third one has the database's write lock."""
     address = f"sqlite:///{tmp_path}/tasks.db?timeout=0.05"
-    async with make_environment(
+    async with make_environment_without_copies(
         tmp_path, "submit:hang", JOURNEY_MCP_DATABASE_URL=address, JOURNEY_MCP_MAX_CONCURRENT=1
     ) as here:
         await here.accepted(model="midjourney")

@@ -10,7 +10,14 @@ import anyio
 import pytest
 import sqlalchemy as sa
 from manual_clock import until
-from support import Environment, make_environment, make_request, make_wide_environment, running_studio, until_accepted
+from support import (
+    Environment,
+    make_environment_without_copies,
+    make_request,
+    make_wide_environment_without_copies,
+    running_studio,
+    until_accepted,
+)
 
 from journey_mcp.core.errors import OverBudget, PerhapsPaid
 from journey_mcp.core.notices import Notice
@@ -26,7 +33,7 @@ SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the du
 
 async def test_a_duplicate_call_returns_the_running_task(tmp_path: Path) -> None:
     """And says so; nothing more is sent."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         await until_accepted(here.studio, first.task)
         second = await here.studio.create(make_request(**SLOW), LOCAL)
@@ -37,7 +44,10 @@ async def test_a_duplicate_call_returns_the_running_task(tmp_path: Path) -> None
 
 async def test_fifty_duplicate_calls_at_once_make_one_request(tmp_path: Path) -> None:
     """Also when they come to two processes."""
-    async with make_environment(tmp_path) as here, running_studio(here.studio.settings, here.clock) as other:
+    async with (
+        make_environment_without_copies(tmp_path) as here,
+        running_studio(here.studio.settings, here.clock) as other,
+    ):
         made = []
 
         async def call(number: int) -> None:
@@ -63,7 +73,7 @@ async def test_fifty_duplicate_calls_at_once_make_one_request(tmp_path: Path) ->
 )
 async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[str, Any]) -> None:
     """Every one counts."""
-    async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         second = await here.studio.create(make_request(**{**SLOW, **other}), LOCAL)
         assert second.task.id != first.task.id
@@ -72,7 +82,7 @@ async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[s
 
 async def test_another_principal_makes_another_task(tmp_path: Path) -> None:
     """Nobody sees what others do."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         second = await here.studio.create(make_request(**SLOW), Principal("another"))
         assert second.task.id != first.task.id
@@ -80,7 +90,7 @@ async def test_another_principal_makes_another_task(tmp_path: Path) -> None:
 
 async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> None:
     """It is the caller's word."""
-    async with make_environment(tmp_path, "submit:hang,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang,times=always") as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         second = await here.studio.create(make_request(**SLOW), LOCAL, fresh=True)
         third = await here.studio.create(make_request(**SLOW), LOCAL)
@@ -89,7 +99,7 @@ async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> No
 
 async def test_a_result_that_no_client_received_is_returned_for_ten_minutes(tmp_path: Path) -> None:
     """A client that gave up asks again and gets its picture; afterwards a call makes a new one."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         await here.studio.wait_for_new(first.task, 900)
         second = await here.studio.create(make_request(**SLOW), LOCAL)
@@ -102,7 +112,7 @@ async def test_a_result_that_no_client_received_is_returned_for_ten_minutes(tmp_
 
 async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
     """Asking twice for the same thing on purpose gives two pictures."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(**SLOW)
         await acknowledge(here, first.id)
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
@@ -110,7 +120,7 @@ async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
 
 async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) -> None:
     """Though the store does not know yet."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(**SLOW)
         here.studio.acknowledge([first])
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
@@ -118,7 +128,7 @@ async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) ->
 
 async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) -> None:
     """By the loop that does so, and by the end of the process."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(**SLOW)
         async with deduplication(here) as other, anyio.create_task_group() as group:
             other.acknowledge([first])
@@ -129,7 +139,7 @@ async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) ->
 
 async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
     """The call is made anew."""
-    async with make_environment(tmp_path, "submit:fail_task=Out of paint") as here:
+    async with make_environment_without_copies(tmp_path, "submit:fail_task=Out of paint") as here:
         first = await here.made(**SLOW)
         assert first.status is Status.FAILED
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
@@ -137,7 +147,7 @@ async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
 
 async def test_after_an_unconfirmed_end_a_duplicate_call_is_refused_unless_it_is_fresh(tmp_path: Path) -> None:
     """The reflex of repeating it is what costs money."""
-    async with make_environment(tmp_path, "submit:reset_after") as here:
+    async with make_environment_without_copies(tmp_path, "submit:reset_after") as here:
         first = await here.made(**SLOW)
         assert first.failure is not None
         assert first.failure.code == "submission_unconfirmed"
@@ -154,7 +164,7 @@ async def test_after_an_unconfirmed_end_a_duplicate_call_is_refused_unless_it_is
 
 async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
     """The unclear end of the first one is told for its ten minutes, whatever a fresh call made meanwhile."""
-    async with make_environment(tmp_path, "submit:reset_after") as here:
+    async with make_environment_without_copies(tmp_path, "submit:reset_after") as here:
         first = await here.made(**SLOW)
         assert first.failure is not None
         twin = await here.made(**SLOW)  # it is fresh
@@ -170,7 +180,7 @@ async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
 
 async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_path: Path) -> None:
     """What the second one parts from is what it has seen, not what the first one has made meanwhile."""
-    async with make_environment(tmp_path, "submit:hang,after=1,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang,after=1,times=always") as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             old = await here.made(**SLOW)
             here.clock.shift_calendar(601)
@@ -191,7 +201,9 @@ async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_pa
 
 async def test_a_fresh_call_that_has_no_budget_parts_nothing(tmp_path: Path) -> None:
     """The one that runs is still joined."""
-    async with make_environment(tmp_path, "submit:hang,times=always", JOURNEY_MCP_BUDGET="4credits/day") as here:
+    async with make_environment_without_copies(
+        tmp_path, "submit:hang,times=always", JOURNEY_MCP_BUDGET="4credits/day"
+    ) as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         with pytest.raises(OverBudget):
             await here.studio.create(make_request(**SLOW), LOCAL, fresh=True)
@@ -214,7 +226,7 @@ def slow_statements(here: Environment) -> Iterator[None]:
 
 async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -> None:
     """Whoever looks first and whoever stores go by the same time."""
-    async with make_environment(tmp_path, "submit:reset_after") as here:
+    async with make_environment_without_copies(tmp_path, "submit:reset_after") as here:
         await here.made()
         here.clock.shift_calendar(599)
         with anyio.fail_after(2), slow_statements(here):
@@ -229,7 +241,7 @@ async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -
 
 async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) -> None:
     """As soon as it is stored: no call waits for that, and nobody has to ask for it."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(**SLOW)
         here.studio.acknowledge([first])
         database = sqlite3.connect(tmp_path / "tasks.db")
@@ -243,7 +255,7 @@ async def test_another_image_under_the_same_path_is_another_request(tmp_path: Pa
 
     path = tmp_path / "cat.png"
     edit = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue", "image": str(path)}
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path / "data", "submit:hang,times=always", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
     ) as here:
         path.write_bytes(image_bytes())
@@ -279,7 +291,7 @@ async def deduplication(here: Environment) -> AsyncIterator[Deduplication]:
 async def test_a_fresh_call_leaves_the_earlier_one_whole(tmp_path: Path, others: bool) -> None:
     """What becomes of that is stored, though another task has its wish now; also from another process."""
     async with (
-        make_environment(tmp_path, "submit:delay=0.5") as here,
+        make_environment_without_copies(tmp_path, "submit:delay=0.5") as here,
         running_studio(here.studio.settings, here.clock) as other,
     ):
         first = (await here.studio.create(make_request(), LOCAL)).task

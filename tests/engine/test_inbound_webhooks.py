@@ -88,7 +88,7 @@ class Listening:
 async def listening(
     folder: Path, *faults: str, clock: ManualClock | None = None, port: int | None = None, **more: Any
 ) -> AsyncIterator[Listening]:
-    """Run a studio on a manual clock that takes webhooks, with keys for all providers at one sandbox."""
+    """Run a studio that takes webhooks, with keys for all providers at one sandbox; images are not copied."""
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
     reported = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
     async with sandbox.running(coarse(**reported)) as upstream:
@@ -105,7 +105,8 @@ async def listening_beside(
     listener = bind("127.0.0.1", 0)
     own = f"http://127.0.0.1:{listener.getsockname()[1]}"
     public = own if port is None else f"http://127.0.0.1:{port}"
-    settings = read_settings(environment_of(upstream, folder, JOURNEY_MCP_PUBLIC_URL=public, **more))
+    given = {"JOURNEY_MCP_PUBLIC_URL": public, "JOURNEY_MCP_KEEP_IMAGES": "off", **more}
+    settings = read_settings(environment_of(upstream, folder, **given))
     clock = clock or ManualClock()
     async with running_studio(settings, clock, listening=listening_at(listener)) as studio:
         yield Listening(studio, upstream, own, folder, clock)
@@ -164,7 +165,7 @@ async def test_polling_is_the_backup_of_a_lost_webhook(tmp_path: Path) -> None:
 
 async def test_a_repeated_delivery_is_accepted_and_changes_nothing(tmp_path: Path) -> None:
     """Providers promise at least once."""
-    async with listening(tmp_path, "webhook:duplicate,times=always", JOURNEY_MCP_KEEP_IMAGES="off") as here:
+    async with listening(tmp_path, "webhook:duplicate,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made)
         await until(lambda: len(here.deliveries) == 2)
@@ -288,7 +289,7 @@ async def test_a_delivery_that_cannot_be_stored_is_requested_again(tmp_path: Pat
 
 async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_path: Path) -> None:
     """The image that it names is copied first: after 8 s the provider is told that it may deliver again."""
-    async with listening(tmp_path, "bfl/picture:delay=20", speed=50) as here:
+    async with listening(tmp_path, "bfl/picture:delay=20", speed=50, JOURNEY_MCP_KEEP_IMAGES="all") as here:
         made = (await here.studio.create(request("bfl"), LOCAL)).task
         task = await here.ended(made, 100)
         assert (task.status, task.images[0].path is not None) == (Status.SUCCEEDED, True)
@@ -297,7 +298,7 @@ async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_pa
 
 async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) -> None:
     """For two seconds: the image is being copied when the server ends."""
-    async with listening(tmp_path, "bfl/picture:delay=1", speed=50) as here:
+    async with listening(tmp_path, "bfl/picture:delay=1", speed=50, JOURNEY_MCP_KEEP_IMAGES="all") as here:
         made = (await here.studio.create(request("bfl"), LOCAL)).task
         await until(lambda: here.upstream.sandbox.request_log.requests["pictures"])
         here.studio.begin_shutdown()

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from manual_clock import ManualClock
 from store.examples import TASK
-from support import make_environment, statements
+from support import make_environment_without_copies, statements
 
 from engine.test_outages import answers_lost
 from journey_mcp.core.predictions import Status
@@ -104,7 +104,7 @@ async def test_each_task_of_a_silent_worker_waits_as_long_as_it_must(tmp_path: P
 
 async def test_the_notice_says_until_when_an_answer_may_come(tmp_path: Path) -> None:
     """Only of a task whose worker cannot be seen; a paused process of this machine still gets its answer."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             now = here.clock.now()
             for worker_id, name in ((ELSEWHERE, "lost"), (new_worker_id(), "paused")):
@@ -130,7 +130,7 @@ async def test_the_notice_says_until_when_an_answer_may_come(tmp_path: Path) -> 
 
 async def test_a_notice_that_cannot_be_found_out_is_left_out(tmp_path: Path) -> None:
     """The task itself was read; the answer to a caller does not fail for a notice."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             now = here.clock.now()
             sent = replace(TASK, base_url=here.upstream.base_url, submission=Submission.SENT, updated_at=now)
@@ -143,7 +143,7 @@ async def test_a_notice_that_cannot_be_found_out_is_left_out(tmp_path: Path) -> 
 
 async def test_only_a_request_without_an_answer_costs_another_look(tmp_path: Path) -> None:
     """The leases of others are not read for a task that is finished, or that this process sent."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         made = await here.accepted(model="midjourney")
         with statements("lease_worker") as seen:
             await here.studio.fetch([made.id], LOCAL)

@@ -14,9 +14,9 @@ from support import (
     Environment,
     created,
     database_away,
-    make_environment,
+    make_environment_without_copies,
     make_request,
-    make_wide_environment,
+    make_wide_environment_without_copies,
     running_studio,
     settings_for,
     until_accepted,
@@ -56,7 +56,7 @@ def answers_lost(part: str) -> Iterator[None]:
 async def beside_a_server(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Environment, Studio, Path]]:
     """Return an environment, a second server on its database, and the link by which that one reaches the database."""
     link = folder / "link.db"
-    async with make_environment(folder, *faults, **more) as here:
+    async with make_environment_without_copies(folder, *faults, **more) as here:
         link.symlink_to(folder / "tasks.db")
         settings = settings_for(here.upstream.base_url, folder, JOURNEY_MCP_DATABASE_URL=f"sqlite:///{link}")
         async with running_studio(settings, here.clock) as other:
@@ -113,7 +113,7 @@ async def test_an_unsent_task_ends_free_after_a_minute(tmp_path: Path) -> None:
 async def test_a_task_in_the_queue_outlives_the_database(tmp_path: Path) -> None:
     """Nobody gets a slot meanwhile; afterwards the queue goes on."""
     more = {"JOURNEY_MCP_MAX_CONCURRENT": "1"}
-    async with make_environment(tmp_path, "fetch:delay=5,times=2", **more) as here:
+    async with make_environment_without_copies(tmp_path, "fetch:delay=5,times=2", **more) as here:
         await created(here.studio, make_request(model="midjourney"))
         await until(lambda: here.created)
         second = await created(here.studio, make_request(prompt="the second"))
@@ -127,7 +127,7 @@ async def test_a_task_in_the_queue_outlives_the_database(tmp_path: Path) -> None
 
 async def test_a_call_whose_task_was_stored_though_it_failed_is_not_charged(tmp_path: Path) -> None:
     """The caller was told that nothing was sent, so the row ends as that; a repeated call makes a new task."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         with answers_lost("INSERT INTO tasks"), pytest.raises(StoreUnavailable, match="Nothing was sent"):
             await here.studio.create(make_request(), LOCAL)
         assert rows(tmp_path, "submission, final") == [("sent", 0)]
@@ -140,7 +140,7 @@ async def test_a_call_whose_task_was_stored_though_it_failed_is_not_charged(tmp_
 
 async def test_such_a_task_ends_without_another_call(tmp_path: Path) -> None:
     """Also if the database is away for longer than its lease: it is not taken for one that was sent."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         with answers_lost("INSERT INTO tasks"), pytest.raises(StoreUnavailable):
             await here.studio.create(make_request(), LOCAL)
         with database_away(tmp_path):
@@ -185,7 +185,7 @@ async def test_a_server_that_was_cut_off_does_not_send_what_was_taken_over(tmp_p
 async def test_a_failover_outlives_the_database(tmp_path: Path) -> None:
     """What was spent is read again before the next provider gets the request."""
     fault, budget = "journeyapi/submit:status=402", {"JOURNEY_MCP_BUDGET": "9usd/day"}
-    async with make_wide_environment(tmp_path, fault, services=("journeyapi", "bfl"), **budget) as here:
+    async with make_wide_environment_without_copies(tmp_path, fault, services=("journeyapi", "bfl"), **budget) as here:
         task = await created(here.studio, make_request(model="flux-2-max"))
         with answers_lost("micro_usd >"):
             await here.clock.sleep(30)
@@ -198,7 +198,7 @@ async def test_a_failover_outlives_the_database(tmp_path: Path) -> None:
 async def test_a_failover_ends_free_after_a_minute(tmp_path: Path) -> None:
     """Nothing more is sent while it is unknown whether the budget allows it."""
     fault, budget = "journeyapi/submit:status=402", {"JOURNEY_MCP_BUDGET": "9usd/day"}
-    async with make_wide_environment(tmp_path, fault, services=("journeyapi", "bfl"), **budget) as here:
+    async with make_wide_environment_without_copies(tmp_path, fault, services=("journeyapi", "bfl"), **budget) as here:
         task = await created(here.studio, make_request(model="flux-2-max"))
         with answers_lost("micro_usd >"):
             ended = (await here.studio.fetch([task.id], LOCAL, seconds=120))[task.id]
@@ -232,7 +232,7 @@ async def test_the_end_of_a_server_waits_for_a_paid_answer_that_cannot_be_stored
 async def test_after_an_outage_servers_get_a_cycle_to_renew(tmp_path: Path) -> None:
     """All leases have expired then, and none of these servers is dead: no task moves."""
     async with (
-        make_environment(tmp_path, "submit:hang") as here,
+        make_environment_without_copies(tmp_path, "submit:hang") as here,
         running_studio(here.studio.settings, here.clock) as other,
     ):
         for studio in (here.studio, other):

@@ -97,7 +97,7 @@ async def receiving(authority: Authority, *statuses: int) -> AsyncIterator[Recei
 
 WHSEC = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
 KEYS = {WHSEC: b"sandbox-secret-0123456789abcdef!", "s3cret-of-text": b"s3cret-of-text"}
-TRUSTED = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1"}
+TRUSTED = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1", "JOURNEY_MCP_KEEP_IMAGES": "off"}
 
 
 LONG_S = 300.0

@@ -9,9 +9,9 @@ from support import (
     Environment,
     coarse,
     created,
-    make_environment,
+    make_environment_without_copies,
     make_request,
-    make_wide_environment,
+    make_wide_environment_without_copies,
     running_studio,
     settings_for,
     until_accepted,
@@ -44,7 +44,7 @@ from journey_mcp.store import open_store
 )
 async def test_a_broken_answer_to_a_poll_loses_nothing(tmp_path: Path, fault: str) -> None:
     """The task continues, and the next answer counts."""
-    async with make_environment(tmp_path, fault) as here:
+    async with make_environment_without_copies(tmp_path, fault) as here:
         task = await here.made(model="midjourney")
         assert (task.status, len(task.images)) == (Status.SUCCEEDED, 4)
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 3)
@@ -52,7 +52,7 @@ async def test_a_broken_answer_to_a_poll_loses_nothing(tmp_path: Path, fault: st
 
 async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> None:
     """After a quarter of an hour of such answers; the error says that it may have been charged."""
-    async with make_environment(tmp_path, "fetch:status=404,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "fetch:status=404,times=always") as here:
         task = await created(here.studio, make_request(model="midjourney"))
         task = await here.studio.wait_for_new(task, 5000)
         assert task.failure is not None
@@ -65,17 +65,17 @@ async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> N
 async def test_a_finished_task_without_an_image_ends_after_some_polls(tmp_path: Path) -> None:
     """The error says that it may have been charged; an image that comes late is taken."""
     fault = "fetch:drop_fields=image_urls+original_image_url,times="
-    async with make_environment(tmp_path, f"{fault}always") as here:
+    async with make_environment_without_copies(tmp_path, f"{fault}always") as here:
         task = await here.made(model="midjourney")
         assert task.failure is not None
         assert (task.failure.code, here.asked["fetch"]) == ("no_picture", 5)
-    async with make_environment(tmp_path, f"{fault}4") as here:
+    async with make_environment_without_copies(tmp_path, f"{fault}4") as here:
         assert (await here.made(model="midjourney")).status is Status.SUCCEEDED
 
 
 async def test_a_provider_that_does_not_answer_for_long_gets_a_notice(tmp_path: Path) -> None:
     """Once, with its error; the result comes later."""
-    async with make_environment(tmp_path, "fetch:status=503,times=6") as here:
+    async with make_environment_without_copies(tmp_path, "fetch:status=503,times=6") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
         assert sum("HTTP 503" in str(notice) for notice in task.notices) == 1
@@ -83,7 +83,7 @@ async def test_a_provider_that_does_not_answer_for_long_gets_a_notice(tmp_path: 
 
 async def test_two_tasks_of_one_prediction_are_both_polled(tmp_path: Path) -> None:
     """A provider that returns an id twice loses no result."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.accepted(model="midjourney")
         twin = replace(first, id="tsk_twin", created_at=first.created_at - 1)
         settings = settings_for(here.upstream.base_url, tmp_path)
@@ -95,7 +95,7 @@ async def test_two_tasks_of_one_prediction_are_both_polled(tmp_path: Path) -> No
 
 async def test_a_task_of_a_rejected_key_continues_with_a_notice(tmp_path: Path) -> None:
     """The result is there once the key is valid again."""
-    async with make_environment(tmp_path, "fetch:status=401,times=2") as here:
+    async with make_environment_without_copies(tmp_path, "fetch:status=401,times=2") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
         assert sum("does not accept the key" in str(notice) for notice in task.notices) == 1
@@ -103,7 +103,7 @@ async def test_a_task_of_a_rejected_key_continues_with_a_notice(tmp_path: Path) 
 
 async def test_a_failure_at_the_provider_is_quoted(tmp_path: Path) -> None:
     """With the next step."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made(model="midjourney", prompt="forbidden-in-sandbox please")
         assert task.failure is not None
         assert (task.failure.code, task.failure.retryable) == ("generation_failed", False)
@@ -112,7 +112,7 @@ async def test_a_failure_at_the_provider_is_quoted(tmp_path: Path) -> None:
 
 async def test_a_hanging_task_is_polled_with_growing_delays(tmp_path: Path) -> None:
     """About 2, 3, 4.5, 6.75, then every 10 seconds: some eight polls in a minute."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         task = await created(here.studio, make_request(model="midjourney"))
         await here.studio.fetch([task.id], LOCAL, seconds=60)
         assert 7 <= here.asked["fetch"] <= 9
@@ -149,7 +149,7 @@ async def test_an_image_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Pat
 
 async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
     """Percentages as text, and one that decreases."""
-    async with make_environment(
+    async with make_environment_without_copies(
         tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
     ) as here:
         task = await created(here.studio, make_request(model="midjourney"))
@@ -160,7 +160,7 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
 
 async def test_a_task_that_another_process_took_over_is_not_polled_any_more(tmp_path: Path) -> None:
     """The lease is verified before every poll; a store that does not answer drops nothing."""
-    async with make_environment(tmp_path, "submit:hang,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang,times=always") as here:
         taken, kept = [await here.accepted(model="midjourney", prompt=prompt) for prompt in ("taken", "kept")]
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             journal = Journal(store, here.clock, store.notifications)
@@ -192,7 +192,7 @@ async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
 
 async def test_tasks_that_are_due_fill_as_few_batches_as_possible(tmp_path: Path) -> None:
     """Twenty in each."""
-    async with make_environment(tmp_path, "submit:hang", "fetch_many:status=404,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang", "fetch_many:status=404,times=always") as here:
         await left_behind(here, await here.accepted(model="midjourney"), 60)
         await until(lambda: here.asked["fetch_many"] >= 3)
         await here.clock.sleep(1)
@@ -210,7 +210,7 @@ async def test_without_batches_at_most_a_hundred_polls_are_in_flight(tmp_path: P
             most, answered = max(most, out), answered + (event.point == "answered")
 
     fault = "vtrix/fetch:delay=1,times=always"
-    async with make_wide_environment(tmp_path, services=["vtrix"], observer=count) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["vtrix"], observer=count) as here:
         here.faults("submit:hang", fault)
         await left_behind(here, await here.accepted(model="flux-2-pro"), 120)
         await until(lambda: answered >= 121)

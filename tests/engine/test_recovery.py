@@ -9,7 +9,15 @@ from pathlib import Path
 import anyio
 import pytest
 from manual_clock import ManualClock
-from support import coarse, created, make_environment, make_request, running_studio, settings_for, statements
+from support import (
+    coarse,
+    created,
+    make_environment_without_copies,
+    make_request,
+    running_studio,
+    settings_for,
+    statements,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
@@ -121,7 +129,7 @@ async def test_a_paused_process_keeps_its_queued_tasks(tmp_path: Path) -> None:
 
 async def test_an_unsent_task_of_an_unknown_machine_ends_at_once(tmp_path: Path) -> None:
     """It cannot be sent there any more; what was sent may still be answered there."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             for name, submission in (("prepared", Submission.PREPARED), ("sent", Submission.SENT)):
                 now = here.clock.now()
@@ -135,7 +143,7 @@ async def test_an_unsent_task_of_an_unknown_machine_ends_at_once(tmp_path: Path)
 
 async def test_a_task_that_is_leased_here_but_not_in_memory_ends(tmp_path: Path) -> None:
     """Its acquisition was interrupted: no process would poll it."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         await here.made()
         ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_worker FROM tasks").fetchall()
         async with open_store(here.studio.settings.resolved_database_url()) as store:
@@ -191,7 +199,7 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
 
 async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
     """Renewal and take-over continue once it does."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         task = await here.accepted(model="midjourney")
         with sqlite3.connect(tmp_path / "tasks.db") as connection:
             connection.execute("ALTER TABLE tasks RENAME TO hidden")
@@ -209,7 +217,7 @@ LOOK, RENEWAL = "tasks.lease_until <=", "SET lease_until"
 
 async def test_an_idle_server_checks_leases_once_per_lease(tmp_path: Path) -> None:
     """A process that dies later is noticed in time; more checks would be useless."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         await here.clock.sleep(1)
         with statements(LOOK) as looks, statements(RENEWAL) as renewals:
             await here.clock.sleep(100 * LEASE_S)
@@ -238,7 +246,7 @@ async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> No
 
 async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_path: Path) -> None:
     """The loop of an idle server sleeps longer than that; a second task does not delay the first one."""
-    async with make_environment(tmp_path, "submit:hang,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang,times=always") as here:
         await here.clock.sleep(1)
         acquired_at = here.clock.now()
         with statements(RENEWAL) as renewals:

@@ -24,7 +24,7 @@ async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tupl
     settings = coarse(speed=0, seed=7, faults=tuple(map(sandbox.Fault.parse, faults)))
     async with (
         sandbox.running(settings) as upstream,
-        client_of(settings_for(upstream.base_url, folder, **more)) as client,
+        client_of(settings_for(upstream.base_url, folder, JOURNEY_MCP_KEEP_IMAGES="off", **more)) as client,
     ):
         yield client, lambda: sum(entry.outcome == "created" for entry in upstream.sandbox.request_log.submissions)
 

@@ -17,9 +17,9 @@ from support import (
     Environment,
     coarse,
     created,
-    make_environment,
+    make_environment_without_copies,
     make_request,
-    make_wide_environment,
+    make_wide_environment_without_copies,
     running_studio,
     settings_for,
     statements,
@@ -59,7 +59,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
     tmp_path: Path, fault: str, code: str, submission: Submission
 ) -> None:
     """A refused one is free; the caller of an unanswered one learns that it may have been charged."""
-    async with make_environment(tmp_path, fault) as here:
+    async with make_environment_without_copies(tmp_path, fault) as here:
         task = await here.made()
         assert task.failure is not None
         assert (task.status, task.failure.code, task.submission) == (Status.FAILED, code, submission)
@@ -72,7 +72,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
 
 async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: Path) -> None:
     """429: nothing was created, so the request is sent again until there is room."""
-    async with make_environment(tmp_path, "submit:status=429,times=4") as here:
+    async with make_environment_without_copies(tmp_path, "submit:status=429,times=4") as here:
         task = await created(here.studio, make_request())
         seen = (await here.studio.fetch([task.id], LOCAL))[task.id]
         assert seen.status in {Status.QUEUED, Status.RUNNING}
@@ -84,7 +84,7 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
 
 async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -> None:
     """With the advice to wait."""
-    async with make_environment(tmp_path, "submit:status=429,times=always") as here:
+    async with make_environment_without_copies(tmp_path, "submit:status=429,times=always") as here:
         task = await here.made()
         assert task.failure is not None
         assert (task.failure.code, task.failure.retryable, task.cost) == ("rate_limited", True, None)
@@ -117,7 +117,7 @@ async def test_a_provider_that_comes_back_gets_the_request(tmp_path: Path) -> No
 
 async def test_the_balance_is_stated_only_if_the_provider_reports_it(tmp_path: Path) -> None:
     """Too few credits, and `/account` down."""
-    async with make_environment(tmp_path, "account:status=500", credits=0) as here:
+    async with make_environment_without_copies(tmp_path, "account:status=500", credits=0) as here:
         task = await here.made()
         assert task.failure is not None
         assert task.failure.code == "out_of_credits"
@@ -126,7 +126,7 @@ async def test_the_balance_is_stated_only_if_the_provider_reports_it(tmp_path: P
 
 async def test_a_task_is_stored_as_sent_before_its_request_leaves(tmp_path: Path) -> None:
     """When the provider gets the request, another process already reads `sent` in the store."""
-    async with make_environment(tmp_path, "submit:delay=0.2") as here:
+    async with make_environment_without_copies(tmp_path, "submit:delay=0.2") as here:
         task = await created(here.studio, make_request())
         await until(lambda: here.asked["imagine"])
         async with running_studio(settings_for(here.upstream.base_url, tmp_path), here.clock) as other:
@@ -147,7 +147,7 @@ async def test_a_task_that_nothing_delays_is_stored_as_sent_at_once(
     tmp_path: Path, more: dict[str, str], states: list[str]
 ) -> None:
     """That saves a write; a task that waits for a slot is stored as prepared first."""
-    async with make_environment(tmp_path, **more) as here:
+    async with make_environment_without_copies(tmp_path, **more) as here:
         with statements("tasks") as seen:
             task = await here.made()
     stored = [state for statement, values in seen if "SELECT" not in statement.split()[0] for state in values]
@@ -157,14 +157,14 @@ async def test_a_task_that_nothing_delays_is_stored_as_sent_at_once(
 
 async def test_a_task_that_was_stored_as_sent_is_tried_again_at_the_limit(tmp_path: Path) -> None:
     """It is queued like any other after a refusal."""
-    async with make_environment(tmp_path, "submit:status=429,times=2") as here:
+    async with make_environment_without_copies(tmp_path, "submit:status=429,times=2") as here:
         task = await here.made()
         assert (task.status, here.asked["imagine"]) == (Status.SUCCEEDED, 3)
 
 
 async def test_a_task_that_is_stored_as_sent_while_the_server_ends_is_free(tmp_path: Path) -> None:
     """The queue was closed before its request left."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with statements("INSERT INTO tasks") as stored:
@@ -196,7 +196,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def uploading(folder: Path, image: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Environment, Task]]:
     """Return a task whose image is uploaded while these faults happen."""
     more = {"services": ["replicate"], "JOURNEY_MCP_IMAGE_DIRS": image.parent, **more}
-    async with make_wide_environment(folder, *faults, **more) as here:
+    async with make_wide_environment_without_copies(folder, *faults, **more) as here:
         wanted = make_request(tool="edit_image", model="flux-kontext-pro", image=str(image))
         yield here, await created(here.studio, wanted)
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import anyio
 import pytest
-from support import SERVICES, created, make_environment, make_request, make_wide_environment, running_studio
+from support import (
+    SERVICES,
+    created,
+    make_environment_without_copies,
+    make_request,
+    make_wide_environment_without_copies,
+    running_studio,
+)
 
 from journey_mcp.core.errors import JourneyError, NotConfirmed, OverBudget
 from journey_mcp.core.predictions import Status
@@ -49,7 +56,7 @@ def configured(*services: str, **more: str) -> Settings:
 
 async def test_a_limit_in_dollars_does_not_limit_credits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """For any amount; the start warns that nothing is limited."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="0.10usd/day,0.01usd/call") as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="0.10usd/day,0.01usd/call") as here:
         for number in range(3):
             assert (await here.made(model="midjourney", prompt=f"kite {number}")).status is Status.SUCCEEDED
     warning = "JOURNEY_MCP_BUDGET: 0.10usd/day covers none of the configured offers: journeyapi charges in credits. "
@@ -61,14 +68,14 @@ async def test_a_limit_in_dollars_does_not_limit_credits(tmp_path: Path, caplog:
 @pytest.mark.parametrize("budget", ["1credits/day", "1credits/call", "1credits/total@bfl"])
 async def test_a_limit_in_credits_does_not_limit_dollars(tmp_path: Path, budget: str) -> None:
     """Also if a price is unknown: it is charged as unknown ones are in dollars."""
-    async with make_wide_environment(tmp_path, services=("bfl",), JOURNEY_MCP_BUDGET=budget) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=("bfl",), JOURNEY_MCP_BUDGET=budget) as here:
         for model in ("flux-2-max", "flux-dev"):
             assert (await here.made(model=model)).status is Status.SUCCEEDED
 
 
 async def test_a_used_up_limit_stops_only_what_is_charged_in_its_unit(tmp_path: Path) -> None:
     """Black Forest Labs has spent it; JourneyAPI continues."""
-    async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_BUDGET="0.10usd/day") as here:
+    async with make_wide_environment_without_copies(tmp_path, services=TWO, JOURNEY_MCP_BUDGET="0.10usd/day") as here:
         await here.made(**BOTH, provider="bfl")
         with pytest.raises(OverBudget, match=r"counts 0\.07 usd, 0\.07 are spent"):
             await created(here.studio, make_request(**{**BOTH, "prompt": "two"}, provider="bfl"))
@@ -81,7 +88,7 @@ async def test_an_unknown_price_counts_in_the_unit_of_its_provider(tmp_path: Pat
     file = tmp_path / "own.toml"
     file.write_text(FREE_MODEL.format(provider="journeyapi"), encoding="utf-8")
     more = {"JOURNEY_MCP_BUDGET": "0.15usd/day,12credits/day", "JOURNEY_MCP_REGISTRY": str(file)}
-    async with make_wide_environment(tmp_path, "bfl/submit:hang", services=TWO, **more) as here:
+    async with make_wide_environment_without_copies(tmp_path, "bfl/submit:hang", services=TWO, **more) as here:
         await created(here.studio, make_request(model="flux-dev", provider="bfl"))
         with pytest.raises(OverBudget, match=r"0\.15usd/day is used up: flux-dev at bfl counts 0\.1 usd"):
             await created(here.studio, make_request(model="flux-dev", provider="bfl", prompt="two"))
@@ -95,7 +102,7 @@ async def test_if_the_unit_is_unknown_the_amounts_of_both_count(tmp_path: Path) 
     """Replicate states neither price nor unit: any limit applies."""
     for budget in ("7credits/call", "0.05usd/call"):
         more = {"JOURNEY_MCP_BUDGET": budget}
-        async with make_wide_environment(tmp_path / budget[:4], services=("replicate",), **more) as here:
+        async with make_wide_environment_without_copies(tmp_path / budget[:4], services=("replicate",), **more) as here:
             with pytest.raises(OverBudget, match=f"The budget {budget} is exceeded: flux-schnell at replicate"):
                 await created(here.studio, make_request(model="flux-schnell"))
 
@@ -103,7 +110,7 @@ async def test_if_the_unit_is_unknown_the_amounts_of_both_count(tmp_path: Path) 
 async def test_credits_count_as_dollars_at_their_price(tmp_path: Path) -> None:
     """Together with what is charged in dollars; the refusal states the credits behind the dollars."""
     more = {"JOURNEY_MCP_BUDGET": "0.12usd/day", "JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi"}
-    async with make_wide_environment(tmp_path, services=TWO, **more) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=TWO, **more) as here:
         await here.made(**BOTH, provider="journeyapi")
         await here.made(**BOTH, provider="bfl")
         spent = r"counts 0\.04 usd \(4 credits\), 0\.11 are spent, 0\.01 are left"
@@ -117,11 +124,11 @@ async def test_credits_count_as_dollars_at_their_price(tmp_path: Path) -> None:
 async def test_a_price_of_credits_applies_to_call_limits_and_confirmations(tmp_path: Path) -> None:
     """A call of four credits is one of eight cents."""
     price = {"JOURNEY_MCP_CREDIT_PRICE": "0.02usd@journeyapi"}
-    async with make_environment(tmp_path / "a", **price, JOURNEY_MCP_BUDGET="0.05usd/call") as here:
+    async with make_environment_without_copies(tmp_path / "a", **price, JOURNEY_MCP_BUDGET="0.05usd/call") as here:
         with pytest.raises(OverBudget, match=r"exceeded: midjourney at journeyapi counts 0\.08 usd \(4 credits\), and"):
             await created(here.studio, make_request(model="midjourney"))
         await here.made(model="z-image")
-    async with make_environment(tmp_path / "b", **price, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
+    async with make_environment_without_copies(tmp_path / "b", **price, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
         with pytest.raises(NotConfirmed, match=r"at journeyapi for about 0\.08 usd \(4 credits\) is above JOURNEY"):
             await created(here.studio, make_request(model="midjourney"))
         await here.made(model="z-image")
@@ -129,11 +136,15 @@ async def test_a_price_of_credits_applies_to_call_limits_and_confirmations(tmp_p
 
 async def test_without_a_price_credits_need_no_confirmation_in_dollars(tmp_path: Path) -> None:
     """Nor dollars in credits."""
-    async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd"
+    ) as here:
         await here.made(**BOTH, provider="journeyapi")
         with pytest.raises(NotConfirmed, match=r"0\.07 usd is above"):
             await created(here.studio, make_request(**BOTH, provider="bfl"))
-    async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0credits") as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0credits"
+    ) as here:
         await here.made(**BOTH, provider="bfl")
 
 
@@ -141,7 +152,7 @@ async def test_of_calls_at_once_credits_at_a_price_exceed_no_limit_in_dollars(tm
     """In two processes, counted in the statement that stores the task."""
     more = {"JOURNEY_MCP_BUDGET": "0.20usd/day", "JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi"}
     async with (
-        make_environment(tmp_path, plan="enterprise", **more) as here,
+        make_environment_without_copies(tmp_path, plan="enterprise", **more) as here,
         running_studio(here.studio.settings) as other,
     ):
         refused: list[JourneyError] = []
@@ -173,7 +184,9 @@ async def test_the_limits_of_the_new_unit_apply_to_a_call_that_moves(
     tmp_path: Path, more: dict[str, str], says: str | None
 ) -> None:
     """And not those of the unit that it leaves."""
-    async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO, **more) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, "journeyapi/submit:status=402", services=TWO, **more
+    ) as here:
         task = await here.made(**BOTH)
         if says is None:
             assert (task.provider, task.status, set(task.charges)) == ("bfl", Status.SUCCEEDED, {"usd"})
@@ -185,10 +198,10 @@ async def test_the_limits_of_the_new_unit_apply_to_a_call_that_moves(
 
 async def test_a_charge_is_stored_in_its_unit(tmp_path: Path) -> None:
     """So that a price that is set later counts what was spent before."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         await here.made(model="midjourney")
     price = {"JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi", "JOURNEY_MCP_BUDGET": "0.05usd/day"}
-    async with make_environment(tmp_path, **price) as here:
+    async with make_environment_without_copies(tmp_path, **price) as here:
         with pytest.raises(OverBudget, match=r"0\.04 are spent"):
             await created(here.studio, make_request(model="midjourney"))
     async with open_store(here.studio.settings.resolved_database_url()) as store:

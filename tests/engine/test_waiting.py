@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from manual_clock import until
-from support import Environment, database_away, make_environment, running_studio
+from support import Environment, database_away, make_environment_without_copies, running_studio
 
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.notices import Notice
@@ -50,7 +50,10 @@ class Caller:
 @asynccontextmanager
 async def two_servers(folder: Path, *faults: str) -> AsyncIterator[tuple[Environment, Studio, Task]]:
     """Return a server with a running task, another server on its database, and the task."""
-    async with make_environment(folder, *faults) as here, running_studio(here.studio.settings, here.clock) as other:
+    async with (
+        make_environment_without_copies(folder, *faults) as here,
+        running_studio(here.studio.settings, here.clock) as other,
+    ):
         yield here, other, await here.accepted(model="midjourney")
         other.begin_shutdown()
 

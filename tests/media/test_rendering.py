@@ -1,6 +1,7 @@
 """Thumbnails and contact sheets: sizes, orientation, modes, colours, bytes, labels."""
 
 import io
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,12 @@ from journey_mcp.media.rendering import contact_sheet, thumbnail
 
 CASES = Path(__file__).parents[1] / "cases"
 AMPLE = 1_000_000
-NOISE = written(Image.merge("RGB", [Image.effect_noise((1600, 1200), 200) for _ in range(3)]), "png")
+
+
+@cache
+def noise() -> bytes:
+    """Return an image that cannot be compressed; making it at import would delay every worker."""
+    return written(Image.merge("RGB", [Image.effect_noise((1600, 1200), 200) for _ in range(3)]), "png")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif", "bmp", "tiff", "avif"])
@@ -116,7 +122,9 @@ def test_nothing_but_pixels_is_left(kind: str) -> None:
 
 def test_fewer_bytes_lower_the_quality_and_then_the_size() -> None:
     """Whatever the image is."""
-    made = [thumbnail(NOISE, size=1024, max_bytes=limit).content for limit in (AMPLE, 300_000, 100_000, 20_000, 2_000)]
+    made = [
+        thumbnail(noise(), size=1024, max_bytes=limit).content for limit in (AMPLE, 300_000, 100_000, 20_000, 2_000)
+    ]
     assert [
         len(content) <= limit for content, limit in zip(made, (AMPLE, 300_000, 100_000, 20_000, 2_000), strict=True)
     ]
@@ -128,7 +136,7 @@ def test_fewer_bytes_lower_the_quality_and_then_the_size() -> None:
 
 def test_one_pixel_is_the_end() -> None:
     """Fewer bytes than any JPEG has are not reached."""
-    assert opened(thumbnail(NOISE, size=1024, max_bytes=1).content).size == (1, 1)
+    assert opened(thumbnail(noise(), size=1024, max_bytes=1).content).size == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ def test_labels_differ() -> None:
 
 def test_a_sheet_stays_within_its_bytes() -> None:
     """Also with noise, by a lower quality and a smaller size."""
-    noise = [thumbnail(NOISE, size=512, max_bytes=AMPLE).content] * 4
+    panels = [thumbnail(noise(), size=512, max_bytes=AMPLE).content] * 4
     for limit in (60_000, 5_000):
-        done = contact_sheet(noise, [*"1234"], size=512, max_bytes=limit)
+        done = contact_sheet(panels, [*"1234"], size=512, max_bytes=limit)
         assert len(done.content) <= limit
