@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support import make_environment, make_request
+from support import make_environment_without_copies, make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import UnsupportedValue
@@ -34,7 +34,7 @@ def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> No
 
 async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
     """And the stored task has the notices."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         made = await here.made(model="midjourney", prompt="a fox \u2014ar 16:9 --v 9", aspect_ratio="1:1")
         assert here.sent[0]["prompt"] == "a fox --ar 16:9 --v 9"
         assert "aspect_ratio" not in here.sent[0]

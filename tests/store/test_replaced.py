@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support import created, database_of_version, make_environment, make_request
+from support import created, database_of_version, make_environment_without_copies, make_request
 
 from journey_mcp.core.errors import OverBudget, SetupError, StoreUnavailable
 from journey_mcp.core.predictions import Status
@@ -174,7 +174,7 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
     """Calls are refused at no cost; a running task is delivered all the same, also to a later fetch."""
     await other_database(tmp_path)
     more = {"JOURNEY_MCP_BUDGET": "12credits/day", "JOURNEY_MCP_KEEP_IMAGES": "off"}
-    async with make_environment(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
+    async with make_environment_without_copies(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
         for number in range(2):
             await here.made(model="midjourney", prompt=f"kite {number}")
         running = await here.accepted(model="midjourney", prompt="a third")

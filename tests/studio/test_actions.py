@@ -5,7 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from support import Environment, created, make_environment, make_request, make_wide_environment, running_studio
+from support import (
+    Environment,
+    created,
+    make_environment_without_copies,
+    make_request,
+    make_wide_environment_without_copies,
+    running_studio,
+)
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
@@ -40,7 +47,7 @@ async def refined(env: Environment, image: str, action: str) -> Task:
 
 async def test_a_candidate_of_a_grid(tmp_path: Path) -> None:
     """What needs a single image first says so, with its price; the four directions do not fit."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         task = await env.made(model=GRID)
         every = env.studio.actions_of(task, defaults_of(env))
         assert list(every) == [f"{task.id}.{number}" for number in (1, 2, 3, 4)]
@@ -65,7 +72,7 @@ async def test_a_candidate_of_a_grid(tmp_path: Path) -> None:
 
 async def test_a_single_image(tmp_path: Path) -> None:
     """Everything that takes it, with all four directions."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         single = await refined(env, f"{(await env.made(model=GRID)).id}.2", "single")
         found = entries(env, single)
         assert short(found)[:10] == [
@@ -78,7 +85,7 @@ async def test_a_single_image(tmp_path: Path) -> None:
 
 async def test_an_image_of_another_model_or_provider(tmp_path: Path) -> None:
     """Upscales by its link, an edit, one with a mask, and the same prompt with other models."""
-    async with make_wide_environment(tmp_path) as env:
+    async with make_wide_environment_without_copies(tmp_path) as env:
         for model, provider in (("z-image", "journeyapi"), ("flux-2-pro", "bfl")):
             found = entries(env, await env.made(model=model, provider=provider))
             assert short(found)[:4] == [
@@ -95,7 +102,7 @@ async def test_an_image_of_another_model_or_provider(tmp_path: Path) -> None:
 
 async def test_an_upscaled_url_has_no_prompt_to_repeat(tmp_path: Path) -> None:
     """Nor a model."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         other = await env.made()
         upscaled = await refined(env, other.images[0].url, "upscale_2x")
         assert "imagine midjourney" in short(entries(env, upscaled))
@@ -103,7 +110,7 @@ async def test_an_upscaled_url_has_no_prompt_to_repeat(tmp_path: Path) -> None:
 
 async def test_without_a_model_that_edits_no_edit_is_offered(tmp_path: Path) -> None:
     """As the tool is not."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         task = await env.made()
         found = env.studio.actions_of(task, replace(defaults_of(env), edit_image=""))
         assert {entry["tool"] for entry in found[f"{task.id}.1"]} == {"refine_image", "imagine"}
@@ -121,7 +128,7 @@ async def test_only_what_a_caller_may_use_is_offered(tmp_path: Path) -> None:
 
 async def test_nothing_can_be_done_with_a_task_without_images(tmp_path: Path) -> None:
     """Running, or failed."""
-    async with make_environment(tmp_path, "submit:hang", "submit:fail_task=no,after=1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:hang", "submit:fail_task=no,after=1") as env:
         running = await env.accepted(model=GRID)
         failed = await env.made(model=GRID, prompt="another")
         assert failed.status is Status.FAILED

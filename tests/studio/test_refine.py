@@ -13,9 +13,10 @@ from support import (
     Environment,
     coarse,
     created,
-    make_environment,
+    make_environment_without_copies,
     make_request,
     make_wide_environment,
+    make_wide_environment_without_copies,
     running_studio,
     settings_for,
     until_accepted,
@@ -114,7 +115,7 @@ WIRE: Mapping[str, tuple[str, dict[str, str], int, int]] = {
 
 async def test_every_action(tmp_path: Path) -> None:
     """Each is sent to its endpoint with the documented fields, and has the documented result and price."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         single = await refined(env, f"{first.id}.3", "single")
         assert set(WIRE) == set(env.studio.catalog.actions)
@@ -138,7 +139,7 @@ async def test_every_action(tmp_path: Path) -> None:
 
 async def test_an_upscale_takes_a_single_image_without_a_number(tmp_path: Path) -> None:
     """`index` is for grids."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         single = await refined(env, f"{(await grid(env)).id}.1", "single")
         await refined(env, f"{single.id}.1", "upscale_4x")
         assert env.sent[-1] == {"type": "4x", "parent_task_id": parent_id(single)}
@@ -146,7 +147,7 @@ async def test_an_upscale_takes_a_single_image_without_a_number(tmp_path: Path) 
 
 async def test_refined_images_are_refined_again(tmp_path: Path) -> None:
     """Grid, single, variation, single of it, pan, upscale of a pan."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         image = f"{(await grid(env)).id}.4"
         for action in ("vary", "single", "vary_strong", "single", "pan_up", "upscale_2x"):
             task = await refined(env, image, action)
@@ -157,7 +158,7 @@ async def test_refined_images_are_refined_again(tmp_path: Path) -> None:
 
 async def test_a_reroll_takes_a_prompt(tmp_path: Path) -> None:
     """Without one the old one applies, and none is sent; with one the prompt's switches are read."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         again = await refined(env, f"{first.id}.1", "reroll", prompt="a boat —ar 16:9")
         assert env.sent[-1] == {"prompt": "a boat --ar 16:9", "parent_task_id": parent_id(first)}
@@ -170,7 +171,7 @@ async def test_a_reroll_takes_a_prompt(tmp_path: Path) -> None:
 
 async def test_a_reroll_needs_no_number(tmp_path: Path) -> None:
     """The others do."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         assert (await refined(env, first.id, "reroll")).request.image == f"{first.id}.1"
         error = await refusal(env.studio, refine(first.id, "vary"))
@@ -180,7 +181,7 @@ async def test_a_reroll_needs_no_number(tmp_path: Path) -> None:
 
 async def test_an_image_may_be_named_by_its_url(tmp_path: Path) -> None:
     """It is an image of ours all the same, and refined on its parent."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         task = await refined(env, first.images[1].url, "vary")
         assert env.sent[-1] == {"index": "2", "parent_task_id": parent_id(first)}
@@ -190,7 +191,7 @@ async def test_an_image_may_be_named_by_its_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize("action", ["upscale_2x", "upscale_4x"])
 async def test_an_upscale_takes_any_public_url(tmp_path: Path, action: str) -> None:
     """And has no model then."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         task = await until_accepted(env.studio, await created(env.studio, refine(PUBLIC, action)))
         assert env.sent == [{"type": action[-2:], "image_url": PUBLIC}]
         assert (task.request.model, task.request.image, task.request.prompt) == (action, PUBLIC, "")
@@ -229,7 +230,7 @@ async def test_an_upscale_takes_nothing_that_the_provider_cannot_fetch(
     tmp_path: Path, image: str, kind: type[InvalidRequest]
 ) -> None:
     """Before anything is sent."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         assert isinstance(await refusal(env.studio, refine(image, "upscale_2x")), kind)
         assert not env.sent
 
@@ -237,7 +238,7 @@ async def test_an_upscale_takes_nothing_that_the_provider_cannot_fetch(
 @pytest.mark.parametrize("action", SINGLE_ACTIONS)
 async def test_nothing_is_bought_that_was_not_asked_for(tmp_path: Path, action: str) -> None:
     """An action that needs a `single` names it with its price."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         error = await refusal(env.studio, refine(f"{first.id}.2", action))
         assert isinstance(error, ActionRequired)
@@ -248,7 +249,7 @@ async def test_nothing_is_bought_that_was_not_asked_for(tmp_path: Path, action: 
 
 async def test_a_single_that_was_paid_for_is_used(tmp_path: Path) -> None:
     """With a notice; that of another candidate, of another caller or a failed one is not."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         await refined(env, f"{first.id}.1", "single")
         env.faults("submit:fail_task=no")
@@ -267,7 +268,7 @@ async def test_a_single_that_was_paid_for_is_used(tmp_path: Path) -> None:
 
 async def test_the_newest_of_two_singles_is_used(tmp_path: Path) -> None:
     """The provider may have forgotten the other one."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         await refined(env, f"{first.id}.2", "single")
         env.clock.advance(60)
@@ -278,7 +279,7 @@ async def test_the_newest_of_two_singles_is_used(tmp_path: Path) -> None:
 
 async def test_a_single_on_its_way_is_not_bought_again(tmp_path: Path) -> None:
     """Its task is named."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         env.faults("submit:hang")
         single = await until_accepted(env.studio, await created(env.studio, refine(f"{first.id}.2", "single")))
@@ -299,7 +300,7 @@ async def test_a_single_on_its_way_is_not_bought_again(tmp_path: Path) -> None:
 )
 async def test_an_image_of_the_wrong_kind(tmp_path: Path, maker: str, action: str, takes: str) -> None:
     """The error says what the action takes, and which actions take the image."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         made = await refined(env, f"{(await grid(env)).id}.2", maker)
         error = await refusal(env.studio, refine(f"{made.id}.1", action))
         assert isinstance(error, ImageNotRefinable)
@@ -310,7 +311,7 @@ async def test_an_image_of_the_wrong_kind(tmp_path: Path, maker: str, action: st
 
 async def test_a_single_of_a_pan_is_not_documented(tmp_path: Path) -> None:
     """So it is refused, as is an upscale that was upscaled."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         single = await refined(env, f"{(await grid(env)).id}.2", "single")
         for maker, action in (("pan_left", "single"), ("pan_left", "pan_left"), ("upscale_subtle", "upscale_subtle")):
             made = await refined(env, f"{single.id}.1", maker)
@@ -319,7 +320,7 @@ async def test_a_single_of_a_pan_is_not_documented(tmp_path: Path) -> None:
 
 async def test_an_image_of_another_model_or_provider(tmp_path: Path) -> None:
     """What else can be done with it is named."""
-    async with make_wide_environment(tmp_path) as env:
+    async with make_wide_environment_without_copies(tmp_path) as env:
         for model, provider, says in (
             ("z-image", "journeyapi", "was made by z-image"),
             ("flux-2-pro", "bfl", "was made at bfl; this action takes only images made at journeyapi"),
@@ -334,7 +335,7 @@ async def test_an_image_of_another_model_or_provider(tmp_path: Path) -> None:
 @pytest.mark.parametrize("image", [PUBLIC, "boat.png", "iVBORw0KGgo" * 30])
 async def test_only_upscales_take_images_from_elsewhere(tmp_path: Path, image: str) -> None:
     """The others work on what the provider made."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         error = await refusal(env.studio, refine(image, "pan_left"))
         assert isinstance(error, ImageNotRefinable)
         assert "upscale_2x" in str(error.failure.next_step)
@@ -342,7 +343,7 @@ async def test_only_upscales_take_images_from_elsewhere(tmp_path: Path, image: s
 
 async def test_an_image_that_does_not_exist(tmp_path: Path) -> None:
     """Another principal's is answered exactly like an unknown one."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         unknown = "tsk_AAAAAAAAAAAAAAAAAAAAAA"
         mine, other = [
@@ -359,7 +360,7 @@ async def test_an_image_that_does_not_exist(tmp_path: Path) -> None:
 
 async def test_an_image_that_is_not_finished(tmp_path: Path) -> None:
     """Running, or failed."""
-    async with make_environment(tmp_path, "submit:hang", "submit:fail_task=no,after=1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:hang", "submit:fail_task=no,after=1") as env:
         running = await env.accepted(model="midjourney")
         error = await refusal(env.studio, refine(f"{running.id}.1", "vary"))
         assert isinstance(error, UnknownImage)
@@ -371,7 +372,7 @@ async def test_an_image_that_is_not_finished(tmp_path: Path) -> None:
 
 async def test_an_incomplete_grid(tmp_path: Path) -> None:
     """The number of an image there is not known; an upscale takes its link."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         await _lose_image(env, first)
         async with running_studio(env.studio.settings, env.clock) as studio:
@@ -394,7 +395,7 @@ async def _lose_image(env: Environment, task: Task) -> None:
 
 async def test_images_of_a_sandbox_and_of_another_address(tmp_path: Path) -> None:
     """The provider does not know them: a sandbox's not at all, those of another address only by their link."""
-    async with make_environment(tmp_path / "one") as env:
+    async with make_environment_without_copies(tmp_path / "one") as env:
         first = await grid(env)
         folder = tmp_path / "two"
         async with running_studio(_sandbox_settings(folder)) as studio:
@@ -424,7 +425,7 @@ def _sandbox_settings(folder: Path) -> Settings:
 
 async def test_a_parent_that_the_provider_does_not_know(tmp_path: Path) -> None:
     """Refused there, and nothing is charged; no other provider is tried."""
-    async with make_environment(tmp_path, "submit:status=400,after=1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:status=400,after=1") as env:
         first = await grid(env)
         task = await refined(env, f"{first.id}.2", "vary")
         assert (task.status, task.submission) == (Status.FAILED, Submission.REFUSED)
@@ -450,7 +451,7 @@ async def test_a_parent_that_the_provider_does_not_know(tmp_path: Path) -> None:
 )
 async def test_actions_in_other_spellings(tmp_path: Path, given: str, meant: str) -> None:
     """Case, signs and the order of words do not count; another name causes a notice."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         single = await refined(env, f"{(await grid(env)).id}.2", "single")
         image = single.request.image if meant in GRID_ACTIONS else f"{single.id}.1"
         task = await refined(env, image, given)
@@ -471,7 +472,7 @@ async def test_actions_in_other_spellings(tmp_path: Path, given: str, meant: str
 )
 async def test_an_unknown_action(tmp_path: Path, given: str, near: str) -> None:
     """The error names the choices, the nearest first."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         error = await refusal(env.studio, refine(PUBLIC, given))
         assert isinstance(error, UnknownAction)
         assert near in str(error)
@@ -479,7 +480,7 @@ async def test_an_unknown_action(tmp_path: Path, given: str, near: str) -> None:
 
 async def test_an_action_without_a_prompt_takes_none(tmp_path: Path) -> None:
     """It would be ignored."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         error = await refusal(env.studio, refine(f"{first.id}.2", "vary", prompt="at night"))
         assert isinstance(error, UnsupportedOption)
@@ -487,7 +488,7 @@ async def test_an_action_without_a_prompt_takes_none(tmp_path: Path) -> None:
 
 async def test_images_are_blended(tmp_path: Path) -> None:
     """Of two to five images, without a prompt; a blend is upscaled, but no single image is taken out of it."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         one, other = await env.made(), await env.made(prompt="another kite")
         blend = await env.made(
             tool="edit_image",
@@ -511,7 +512,7 @@ async def test_images_are_blended(tmp_path: Path) -> None:
 
 async def test_a_duplicate_call_is_paid_for_once(tmp_path: Path) -> None:
     """Another action, another candidate or `fresh` is another call; a spelling is not."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="1000credits/day") as env:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="1000credits/day") as env:
         first = await grid(env)
         calls = [("vary", 2), ("Vary", 2), ("vary", 3), ("reroll", 2), ("vary", 2)]
         made = [await env.studio.create(refine(f"{first.id}.{n}", action), LOCAL) for action, n in calls]
@@ -527,7 +528,7 @@ async def test_a_duplicate_call_is_paid_for_once(tmp_path: Path) -> None:
 
 async def test_a_duplicate_call_that_used_a_single(tmp_path: Path) -> None:
     """Naming the candidate and naming its single is the same call."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         single = await refined(env, f"{first.id}.2", "single")
         one, other = [
@@ -538,7 +539,7 @@ async def test_a_duplicate_call_that_used_a_single(tmp_path: Path) -> None:
 
 async def test_a_refinement_obeys_the_budget(tmp_path: Path) -> None:
     """Per call and per period; the message names the action."""
-    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="9credits/day") as env:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_BUDGET="9credits/day") as env:
         first = await grid(env)
         await refined(env, f"{first.id}.2", "vary")
         with pytest.raises(OverBudget, match=r"vary \(midjourney\) at journeyapi counts 4 credits"):
@@ -557,7 +558,7 @@ async def test_a_person_confirms_the_cost(tmp_path: Path) -> None:
     async def agree(_question: ConfirmationRequest) -> bool:
         return True
 
-    async with make_environment(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as env:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as env:
         z_image = await env.made()
         assert z_image.status is Status.SUCCEEDED
         first = await env.studio.wait_for_new(
@@ -573,7 +574,7 @@ async def test_a_person_confirms_the_cost(tmp_path: Path) -> None:
 
 async def test_a_refinement_waits_in_the_queue_and_can_be_canceled(tmp_path: Path) -> None:
     """Free while it is queued."""
-    async with make_environment(tmp_path, "submit:hang,after=1", JOURNEY_MCP_MAX_CONCURRENT="1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:hang,after=1", JOURNEY_MCP_MAX_CONCURRENT="1") as env:
         first = await grid(env)
         await env.accepted(prompt="another", model="midjourney")
         queued = await created(env.studio, refine(f"{first.id}.2", "vary"))
@@ -585,7 +586,7 @@ async def test_a_refinement_waits_in_the_queue_and_can_be_canceled(tmp_path: Pat
 
 async def test_a_refinement_is_stored_as_sent_at_once(tmp_path: Path) -> None:
     """As any request that nothing delays."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         made = await env.studio.create(refine(f"{first.id}.2", "vary"), LOCAL)
         assert made.task.submission is Submission.SENT
@@ -593,7 +594,7 @@ async def test_a_refinement_is_stored_as_sent_at_once(tmp_path: Path) -> None:
 
 async def test_a_limit_of_the_provider_is_waited_for(tmp_path: Path) -> None:
     """429, then accepted; one task."""
-    async with make_environment(tmp_path, "submit:status=429,after=1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:status=429,after=1") as env:
         task = await refined(env, f"{(await grid(env)).id}.2", "vary")
         assert task.status is Status.SUCCEEDED
         assert [entry.outcome for entry in env.upstream.sandbox.request_log.submissions] == [
@@ -605,7 +606,7 @@ async def test_a_limit_of_the_provider_is_waited_for(tmp_path: Path) -> None:
 
 async def test_a_lost_answer_is_not_sent_again(tmp_path: Path) -> None:
     """It may have been paid; a repeated call is refused for a while."""
-    async with make_environment(tmp_path, "submit:reset_after,after=1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:reset_after,after=1") as env:
         first = await grid(env)
         task = await refined(env, f"{first.id}.2", "vary")
         assert task.failure is not None
@@ -618,7 +619,7 @@ async def test_a_lost_answer_is_not_sent_again(tmp_path: Path) -> None:
 
 async def test_a_webhook_is_checked_and_stored(tmp_path: Path) -> None:
     """As for any other tool."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env)
         with pytest.raises(InvalidWebhook):
             await env.studio.create(refine(f"{first.id}.2", "vary", webhook_url="ftp://x"), LOCAL)
@@ -626,7 +627,7 @@ async def test_a_webhook_is_checked_and_stored(tmp_path: Path) -> None:
 
 async def test_a_refinement_is_read_again_after_a_restart(tmp_path: Path) -> None:
     """Task, action and parent, also in a listing, and the single that was paid for."""
-    async with make_environment(tmp_path) as env:
+    async with make_environment_without_copies(tmp_path) as env:
         first = await grid(env, prompt="a red kite " + "over the dunes " * 300)
         single = await refined(env, f"{first.id}.2", "single")
         async with running_studio(env.studio.settings, env.clock) as studio:
@@ -640,7 +641,7 @@ async def test_a_refinement_is_read_again_after_a_restart(tmp_path: Path) -> Non
 
 async def test_a_refinement_that_hangs_is_polled_after_a_restart(tmp_path: Path) -> None:
     """Its offer is the action."""
-    async with make_environment(tmp_path, "submit:hang,after=1") as env:
+    async with make_environment_without_copies(tmp_path, "submit:hang,after=1") as env:
         first = await grid(env)
         task = await until_accepted(env.studio, await created(env.studio, refine(f"{first.id}.2", "vary")))
         held = env.upstream.sandbox.tasks.find(parent_id(task))

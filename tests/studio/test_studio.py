@@ -5,7 +5,15 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import coarse, created, make_environment, make_request, running_studio, settings_for, until_accepted
+from support import (
+    coarse,
+    created,
+    make_environment_without_copies,
+    make_request,
+    running_studio,
+    settings_for,
+    until_accepted,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -17,7 +25,7 @@ from journey_mcp.core.tasks import Submission, Task
 
 async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) -> None:
     """The answer to the creating request has the image: nothing is polled."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made()
         assert (task.status, task.submission, len(task.images)) == (Status.SUCCEEDED, Submission.ACCEPTED, 1)
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 0)
@@ -25,7 +33,7 @@ async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) ->
 
 async def test_an_answer_with_an_id_only_is_polled_at_once(tmp_path: Path) -> None:
     """The other reading of C2: the first `/fetch` has the image."""
-    async with make_environment(tmp_path, sync_answer="task_id") as here:
+    async with make_environment_without_copies(tmp_path, sync_answer="task_id") as here:
         task = await here.made()
         assert task.status is Status.SUCCEEDED
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 1)
@@ -33,7 +41,7 @@ async def test_an_answer_with_an_id_only_is_polled_at_once(tmp_path: Path) -> No
 
 async def test_midjourney_is_polled_until_its_grid_is_complete(tmp_path: Path) -> None:
     """Four images, a sheet and a seed."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made(model="midjourney")
         assert (task.status, len(task.images), task.progress) == (Status.SUCCEEDED, 4, 1.0)
         assert task.grid_url
@@ -43,7 +51,7 @@ async def test_midjourney_is_polled_until_its_grid_is_complete(tmp_path: Path) -
 
 async def test_an_image_is_edited_by_its_id(tmp_path: Path) -> None:
     """The id means the URL of that candidate; Kontext's links are known to expire after 14 days."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(model="midjourney")
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.2")
         assert edited.status is Status.SUCCEEDED
@@ -65,7 +73,7 @@ async def test_an_image_is_edited_by_its_id(tmp_path: Path) -> None:
 )
 async def test_a_missing_image_is_rejected_before_anything_is_sent(tmp_path: Path, image: str, says: str) -> None:
     """The message states what is wrong, and the next step what to do."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made(model="midjourney")
         failed = await here.made(prompt="forbidden-in-sandbox")
         text = image.format(made=task.id, failed=failed.id)
@@ -77,7 +85,7 @@ async def test_a_missing_image_is_rejected_before_anything_is_sent(tmp_path: Pat
 
 async def test_a_running_task_has_no_image_yet(tmp_path: Path) -> None:
     """The next step is to wait for it."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         task = await created(here.studio, make_request(model="midjourney"))
         with pytest.raises(UnknownImage) as raised:
             await created(here.studio, make_request(tool="edit_image", model="seededit", image=f"{task.id}.1"))
@@ -86,7 +94,7 @@ async def test_a_running_task_has_no_image_yet(tmp_path: Path) -> None:
 
 async def test_an_expired_link_is_rejected_before_anything_is_sent(tmp_path: Path) -> None:
     """An image whose link is known to have expired is not sent for editing."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         first = await here.made()
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.1")
         here.clock.shift_calendar(15 * 86400)
@@ -96,7 +104,7 @@ async def test_an_expired_link_is_rejected_before_anything_is_sent(tmp_path: Pat
 
 async def test_a_model_by_another_name_is_a_duplicate_call(tmp_path: Path) -> None:
     """It duplicates a call by the model's proper name; a new task has a notice of how the name was read."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         made = (await here.studio.create(make_request(model="Midjourney v7"), LOCAL)).task
         assert made.request.model == "midjourney"
         assert Notice.of("model_read", given="Midjourney v7", taken="midjourney") in made.notices
@@ -105,7 +113,7 @@ async def test_a_model_by_another_name_is_a_duplicate_call(tmp_path: Path) -> No
 
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
     """Neither the task nor its image is visible."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.made()
         assert await here.studio.fetch([task.id], principal=Principal("somebody else")) == {}
         assert await here.studio.newest(principal=Principal("somebody else")) == []
@@ -119,7 +127,7 @@ async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
 
 async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it(tmp_path: Path) -> None:
     """The next step is to translate it; an ambiguous prompt is accepted with a notice."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         picture = "https://example.test/a.png"
         with pytest.raises(NotEnglish) as raised:
             await created(
@@ -138,7 +146,7 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
 
 async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
     """Thirty calls wait for one task; the provider is polled as if for one."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await created(here.studio, make_request(model="midjourney"))
         ends: list[Task] = []
 
@@ -154,7 +162,7 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
 
 async def test_several_tasks_are_polled_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
-    async with make_environment(tmp_path, plan="enterprise") as here:
+    async with make_environment_without_copies(tmp_path, plan="enterprise") as here:
         tasks = [await created(here.studio, make_request(model="flux-schnell")) for _ in range(8)]
         found = await here.studio.fetch([task.id for task in tasks], LOCAL, seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
@@ -164,7 +172,7 @@ async def test_several_tasks_are_polled_together(tmp_path: Path) -> None:
 
 async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) -> None:
     """A task that was final before does not count."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         slow = await here.accepted(model="midjourney")
         done = await here.made()
         quick = await created(here.studio, make_request(model="flux-schnell"))
@@ -180,7 +188,7 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
 
 async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None:
     """`wait_s` 0: accepted, with the provider's id, not finished."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment_without_copies(tmp_path) as here:
         task = await here.studio.wait_for_new(await created(here.studio, make_request(model="midjourney")), 0)
         assert (task.status, task.submission) == (Status.RUNNING, Submission.ACCEPTED)
         assert task.prediction_id
@@ -188,7 +196,7 @@ async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None
 
 async def test_a_wait_sends_heartbeats_that_strictly_increase(tmp_path: Path) -> None:
     """At least one in five seconds, and never 1 before the end."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         seen: list[tuple[float, float, str]] = []
 
         async def report(progress: float, message: str) -> None:
@@ -205,7 +213,7 @@ async def test_a_wait_sends_heartbeats_that_strictly_increase(tmp_path: Path) ->
 
 async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Path) -> None:
     """Twenty of the last day are listed; after the days of keeping, none is left."""
-    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_DAYS=1) as here:
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_KEEP_DAYS=1) as here:
         made = []
         for number in range(22):
             made.append(await here.made(prompt=f"wish {number}"))
@@ -216,7 +224,7 @@ async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Pa
 
 async def test_an_upstream_error_before_acceptance_is_reported_and_free(tmp_path: Path) -> None:
     """There is one task, final and without cost."""
-    async with make_environment(tmp_path, credits=1) as here:
+    async with make_environment_without_copies(tmp_path, credits=1) as here:
         task = await here.made()
         assert task.failure is not None
         assert (task.status, task.failure.code, task.cost) == (Status.FAILED, "out_of_credits", None)
@@ -225,10 +233,10 @@ async def test_an_upstream_error_before_acceptance_is_reported_and_free(tmp_path
 
 async def test_a_task_of_another_address_is_not_polled_here(tmp_path: Path) -> None:
     """It is polled only where it was created; a notice states where that is."""
-    async with make_environment(tmp_path, "submit:hang") as here:
+    async with make_environment_without_copies(tmp_path, "submit:hang") as here:
         task = await here.accepted(model="midjourney")
         elsewhere = here.upstream.base_url
-    async with make_environment(tmp_path) as there:
+    async with make_environment_without_copies(tmp_path) as there:
         found = (await there.studio.fetch([task.id], LOCAL, seconds=30))[task.id]
         assert found.status is Status.RUNNING
         assert any(elsewhere in str(notice) for notice in found.notices)
