@@ -130,6 +130,9 @@ class Task:
         """Apply what a provider reports: progress never decreases, and nothing known is lost."""
         if self.status.is_final:
             return self
+        if self.submission is Submission.SENT:
+            # the answer that accepted it was lost: the task was taken over before it could be stored
+            return self.accepted(prediction, at)
         changes = self._reported(prediction)
         is_news = any(getattr(self, name) != value for name, value in changes.items())
         return self._changed(at, **changes) if is_news else self

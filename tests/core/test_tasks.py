@@ -78,6 +78,14 @@ def test_a_reported_cost_replaces_the_unknown_cost() -> None:
         assert running.charges == done.charges == left
 
 
+def test_a_report_on_a_task_without_an_answer_is_its_answer() -> None:
+    """The task was taken over, and waits for its webhook, while a copy of its image was made."""
+    waiting = NEW.sent(2.0).noticed_transiently(CHARGED, 2.0)
+    done = waiting.apply(Prediction(prediction_id="p", status=Status.SUCCEEDED), 3.0)
+    assert (done.status, done.submission, done.prediction_id) == (Status.SUCCEEDED, Submission.ACCEPTED, "p")
+    assert done.transient_notices == ()
+
+
 def test_notices_of_a_result_are_kept() -> None:
     """Once, and only those of the final response."""
     early = Prediction(prediction_id="p", status=Status.RUNNING, notices=(SOME_LEFT_OUT,))
