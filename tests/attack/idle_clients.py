@@ -44,6 +44,8 @@ async def _stay(port: int, kind: int, connected: asyncio.Semaphore) -> None:
 
 async def _main(count: int, ports: list[int]) -> None:
     connected = asyncio.Semaphore(0)
+    # what reads begins now: later there may be no file left to import its thread from
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     async with asyncio.TaskGroup() as group:
         staying = [
             group.create_task(_stay(port, number % len(_SENT), connected)) for number in range(count) for port in ports
@@ -52,7 +54,7 @@ async def _main(count: int, ports: list[int]) -> None:
             await connected.acquire()
         sys.stdout.write("connected\n")
         sys.stdout.flush()
-        await asyncio.to_thread(sys.stdin.read)
+        await ended
         for one in staying:
             one.cancel()
 

@@ -65,7 +65,7 @@ async def attack(
     `rounds`: the least number of calls and forged webhooks to measure; `files`: the server's limit of open files.
 
     Raises:
-        httpx2.HTTPError: a genuine call or webhook got no response within a minute.
+        httpx2.HTTPError: a genuine call or webhook got no response in time.
     """
     figures = Figures(connections=connections, tasks=tasks)
     mcp, hooks = free_port(), free_port()
@@ -88,6 +88,7 @@ async def attack(
                     figures.deliveries_s.append(await _timed(_forged(hooks)))
                     figures.most_files = max(figures.most_files, _open_files(server.pid))
                     figures.most_mib = max(figures.most_mib, resident_mib(server.pid))
+                assert idle_clients.poll() is None, "the idle clients have ended"
         figures.by_webhook = [delivery.outcome for delivery in request_log.deliveries].count("204")
         assert request_log.requests["fetch_many"] == 0
     figures.log = (folder / "log").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from server.auth.test_two_principals import two_principals
 from support import SERVICES, Authority, make_environment
 
 from attack import databases, fuzzing, hidden, hooks, leaks, lines, public_images, upstreams, wire
-from attack.__main__ import IN_MANUAL_TIME
 from attack.addresses import connections
+from attack.all_attacks import IN_MANUAL_TIME
 from attack.attempts import Ground, Outcome
 from attack.recorded_logs import problems_in, recorded_log
 from journey_mcp.registry import load

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-_WITHIN_S = 120.0
+_WITHIN_S = 300.0
 _MAX_RESPONSE = 4_000_000
 _FAILED = 500
 _INTERNAL_ERROR = -32603

@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from attack.__main__ import IN_REAL_TIME
+from attack.all_attacks import IN_REAL_TIME
 from attack.attempts import Ground, Outcome
 from attack.fuzzing import fuzz, serving_tokens
 from attack.recorded_logs import problems_in
