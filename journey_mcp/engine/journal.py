@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 import anyio
 
@@ -50,8 +51,8 @@ class Journal:
         """Waits end at once."""
         self._listeners: list[Callable[[Task], None]] = []
         self._on_acquired: list[Callable[[Task], None]] = []
-        # changes of one task reach the store in the order in which they were made
-        self._in_order = anyio.Lock(fast_acquire=True)
+        self._in_order: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        """Changes of one task reach the store in the order in which they were made; others do not wait for them."""
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._leased
@@ -136,7 +137,7 @@ class Journal:
 
     async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
         """Change a leased task: store it first, then notify. Return the new task; `None` if it is not leased."""
-        async with self._in_order:
+        async with self._order_of(task_id):
             before = self._leased.get(task_id)
             if before is None:
                 return None
@@ -159,6 +160,11 @@ class Journal:
         if task_id not in self._unsaved and (was_unsaved or _is_awaited(before, after)):
             await self._news.notify(task_id)
         return after
+
+    def _order_of(self, task_id: str) -> anyio.Lock:
+        if (lock := self._in_order.get(task_id)) is None:
+            lock = self._in_order[task_id] = anyio.Lock(fast_acquire=True)
+        return lock
 
     async def _save(self, task: Task) -> bool:
         """Store the change, or keep it in memory until the next renewal; return whether the task is still leased."""
