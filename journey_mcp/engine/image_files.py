@@ -62,10 +62,14 @@ class ImageFiles:
         """Whether no copy waits for the image store to answer again."""
         return self._images.is_answering
 
+    def kept(self, task: Task) -> Task | None:
+        """Return a finished task with its files if that is in memory; it does not change any more."""
+        return self._found.get(task) if _has_images(task) else task
+
     async def located(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks with all copies and files, and with notices of those that failed."""
         found = {task.id: with_files for task in tasks if (with_files := self._found.get(task))}
-        others = [task for task in tasks if task.id not in found and task.status is Status.SUCCEEDED and task.images]
+        others = [task for task in tasks if task.id not in found and _has_images(task)]
         if others:
             located = await self._look_up(others)
             found |= {task.id: task for task in located}
@@ -121,6 +125,10 @@ class ImageFiles:
         except StoreUnavailable:
             _log.exception("the copies of finished images cannot be looked up")
             return {}
+
+
+def _has_images(task: Task) -> bool:
+    return task.status is Status.SUCCEEDED and bool(task.images)
 
 
 def _image_ids(task: Task) -> list[str]:

@@ -54,6 +54,10 @@ class TaskReader:
         """Read again what has changed in other processes, for ever."""
         await self._news.run(self._on_task, self._on_gap)
 
+    def kept(self, task_id: str, *, principal: Principal) -> Task | None:
+        """Return the principal's task of this id if it has ended and is in memory."""
+        return self._final.get(task_id, principal=principal)
+
     async def known(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
         """Return the principal's tasks among these; while the store cannot be read, those that are leased or kept.
 

@@ -57,6 +57,10 @@ class Waiting:
         self._journal = journal
         self._clock = clock
 
+    def kept(self, task_id: str, *, principal: Principal) -> Task | None:
+        """Return the principal's task of this id if it has ended and is in memory."""
+        return self._reader.kept(task_id, principal=principal)
+
     async def read(
         self, task_ids: Sequence[str], *, principal: Principal, seconds: float, report: Report | None
     ) -> dict[str, Task]:

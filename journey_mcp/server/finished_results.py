@@ -1,25 +1,108 @@
-"""Results of `fetch_task` for finished tasks: the same result again as long as the task is the same in memory."""
+"""Results of `fetch_task` for a finished task: the same call gets the same result, as long as the task is in memory.
 
-import mcp_types as types
+Rendering, checking and redacting a result costs more than everything else that the server adds to the SDK.
+"""
 
-from journey_mcp.core.task_values import TaskValues
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from journey_mcp.core import telemetry
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.server.auth.identity import Identity, identity_of
+from journey_mcp.server.auth.scopes import CALL
+
+if TYPE_CHECKING:
+    from mcp.server import ServerRequestContext
+    from mcp.server.context import CallNext, HandlerResult
+
+_TOOL: Final = "fetch_task"
+_MOST = 1_000
+_LONGEST_CALL = 2_000
+"""In characters of its parameters."""
+_NEW_IN_EACH_CALL = {"progressToken", "traceparent", "tracestate", "baggage"}
+"""Members of `_meta` that do not change the result."""
+
+_lasts_with: ContextVar[Task | None] = ContextVar("lasts_with", default=None)
+
+
+def lasts_with(task: Task) -> None:
+    """Note that the result of the current call depends on nothing but the call and this task.
+
+    Unless time or files can change it: links expire, sandboxes end.
+    """
+    is_fixed = task.status.is_final and task.provider != SANDBOX
+    if is_fixed and all(image.expires_at is None and image.path is None for image in task.images):
+        _lasts_with.set(task)
+
+
+Find = Callable[[str, Principal], Task | None]
+"""Returns the principal's task of this id if it has ended and is in memory; at once."""
+
+
+class _Call(NamedTuple):
+    """All that a result depends on, besides the task."""
+
+    identity: Identity
+    revision: str
+    parameters: str
+
+
+class _Kept(NamedTuple):
+    task: Task
+    result: "HandlerResult"
+    attributes: dict[str, telemetry.Value]
+    """What is recorded of the call."""
 
 
 class FinishedResults:
-    """Results for one finished task each, of the tasks that were fetched last."""
+    """Middleware of the MCP server, outside all other of ours: it keeps the results of the last thousand calls.
 
-    def __init__(self) -> None:
-        self._kept = TaskValues[types.CallToolResult]()
+    A result is returned as long as `find` returns this very task. A task that is read again is another object, and one
+    that is deleted leaves the memory. What a client supports is part of each call, or the server has this client only,
+    or it is unknown.
+    """
 
-    def get(self, task: Task) -> types.CallToolResult | None:
-        """Return the result of this very task, if there is one."""
-        return self._kept.get(task)
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._kept: OrderedDict[_Call, _Kept] = OrderedDict()
 
-    def add(self, task: Task, result: types.CallToolResult) -> None:
-        """Keep the result of a task, unless time or files can change it: links expire, sandboxes end."""
-        if not task.status.is_final or task.provider == SANDBOX:
-            return
-        if any(image.expires_at is not None or image.path is not None for image in task.images):
-            return
-        self._kept.add(task, result)
+    async def __call__(self, ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
+        """Return the result that is kept for this call, or the one of the handler."""
+        call = _call_of(ctx)
+        if call is None:
+            return await call_next(ctx)
+        kept = self._kept.get(call)
+        if kept is not None and self._find(kept.task.id, kept.task.principal) is kept.task:
+            with telemetry.measure("call", tool=_TOOL, caller=call.identity.name) as operation:
+                operation.set(**kept.attributes)
+            return kept.result
+        _lasts_with.set(None)
+        result = await call_next(ctx)
+        if (task := _lasts_with.get()) is not None:
+            self._keep(call, task, result)
+        return result
+
+    def _keep(self, call: _Call, task: Task, result: "HandlerResult") -> None:
+        from journey_mcp.server.observability.calls import describe  # noqa: PLC0415  # not before the first answer
+
+        operation = telemetry.Operation("call", {})
+        describe(operation, result)
+        self._kept[call] = _Kept(task, result, operation.attributes)
+        self._kept.move_to_end(call)
+        if len(self._kept) > _MOST:
+            self._kept.popitem(last=False)
+
+
+def _call_of(ctx: "ServerRequestContext[Any, Any]") -> _Call | None:
+    """Return a call of `fetch_task` that is not too long to compare."""
+    if ctx.method != CALL or ctx.params is None or ctx.params.get("name") != _TOOL:
+        return None
+    parameters = dict(ctx.params)
+    if isinstance(meta := parameters.get("_meta"), dict):
+        parameters["_meta"] = {name: value for name, value in meta.items() if name not in _NEW_IN_EACH_CALL}
+    text = json.dumps(parameters)
+    return _Call(identity_of(ctx), ctx.protocol_version, text) if len(text) <= _LONGEST_CALL else None

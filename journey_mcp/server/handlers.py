@@ -1,7 +1,7 @@
 """The tool handlers: parse the arguments, call the studio, render the result."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mcp_types as types
@@ -25,7 +25,7 @@ from journey_mcp.server.elicitation import Elicited, make_confirm
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
-from journey_mcp.server.finished_results import FinishedResults
+from journey_mcp.server.finished_results import lasts_with
 from journey_mcp.server.preview_hosts import takes_previews
 from journey_mcp.studio import Studio
 from journey_mcp.studio.image_sources import Roots
@@ -59,8 +59,6 @@ class Caller:
     """Results with finished images end with a preview."""
     has_gallery: bool = False
     """The client shows the gallery."""
-    finished_results: FinishedResults = field(default_factory=FinishedResults)
-    """Results that are the same for every caller who may have them."""
     providers: tuple[str, ...] | None = None
     """The only providers for this principal."""
     catalog: Catalog | None = None
@@ -105,13 +103,10 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     previewed = [task for task in in_order if caller.takes_previews and studio.previews.is_due(task)]
     studio.acknowledge(list(found.values()))
     found, preview = await viewing.completed(found, studio, previewed)
-    alone = found.get(parsed.task_ids[0]) if len(parsed.task_ids) == 1 else None
-    listing = caller.finished_results.get(alone) if alone else None
-    if listing is None:
-        entries = await _task_objects(studio, defaults, ids, found)
-        listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
-        if alone:
-            caller.finished_results.add(alone, listing)
+    entries = await _task_objects(studio, defaults, ids, found)
+    listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
+    if len(found) == len(ids) == 1 and not (caller.takes_previews or caller.has_gallery):
+        lasts_with(found[ids[0]])
     result = viewing.with_preview(listing, preview, previewed)
     return _for_caller(result, list(found.values()), studio, defaults, caller)
 
@@ -190,7 +185,6 @@ async def call(params: types.CallToolRequestParams, studio: Studio, tool_set: To
         tasks_extension.is_declared(ctx),
         takes_previews(ctx, studio.settings.preview),
         apps.is_declared(ctx) or apps.is_wanted(params),
-        ctx.lifespan_context.finished_results,
         identity.providers,
         tool_set.catalog,
     )

@@ -188,6 +188,11 @@ class Studio:
         shown = await self._shown(found, seconds)
         return {id_: self._with_elsewhere(task) for id_, task in shown.items()}
 
+    def finished(self, task_id: str, principal: Principal) -> Task | None:
+        """Return the principal's task, as `fetch` does, if it has ended and all of it is in memory."""
+        task = self._waiting.kept(task_id, principal=principal)
+        return self._files.kept(task) if task is not None else None
+
     async def wait_for_copies(self, tasks: Mapping[str, Task], seconds: float) -> dict[str, Task]:
         """Wait, at most so long, for the copies of images that finished here; return the tasks with their paths.
 

@@ -15,6 +15,8 @@ def describe(operation: Operation, result: object) -> None:
     match result:
         case types.CallToolResult(structured_content=dict(plain), is_error=is_error):
             _describe_tasks(operation, plain, is_error=bool(is_error))
+        case {"structuredContent": dict(plain), **more}:
+            _describe_tasks(operation, plain, is_error=bool(more.get("isError")))
         case types.CallToolResult(is_error=True):
             operation.set(outcome="error")
         case types.InputRequiredResult():
