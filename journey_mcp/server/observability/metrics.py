@@ -3,6 +3,7 @@
 No attribute names a principal, a task or a URL: the number of series is bounded by models, providers and error codes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -23,8 +24,11 @@ class Metrics:
         meter = provider.get_meter("journey_mcp", __version__)
         self._totals: Totals | None = None
         self._calls: set[Operation] = set()
-        self._in_progress = meter.create_up_down_counter(
-            "journey.calls.in_progress", description="Tool calls without a result"
+        self._tools: set[str] = set()
+        """Of all calls until now."""
+        # counted when it is read: a counter that is changed twice in each call takes longer than the call's handler
+        meter.create_observable_up_down_counter(
+            "journey.calls.in_progress", [self._calls_in_progress], description="Tool calls without a result"
         )
         self._durations = {
             kind: meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=buckets)
@@ -67,13 +71,11 @@ class Metrics:
         """Count a call that begins."""
         if operation.kind == "call":
             self._calls.add(operation)
-            self._in_progress.add(1, _labels(operation, ("tool",)))
+            self._tools.add(str(operation.attributes["tool"]))
 
     def ended(self, operation: Operation, duration_s: float) -> None:
         """Record the duration, and what a task cost."""
-        if operation in self._calls:
-            self._calls.discard(operation)
-            self._in_progress.add(-1, _labels(operation, ("tool",)))
+        self._calls.discard(operation)
         labels = {**_labels(operation, _LABELS[operation.kind]), "outcome": operation.outcome}
         self._durations[operation.kind].record(duration_s, labels)
         if operation.kind in self._bytes:
@@ -85,6 +87,11 @@ class Metrics:
     def headers(self) -> Mapping[str, str]:
         """Return none."""
         return {}
+
+    def _calls_in_progress(self, _options: CallbackOptions) -> Iterable[Observation]:
+        # copies, since another thread may export
+        open_ = Counter(call.attributes["tool"] for call in tuple(self._calls))
+        return [Observation(open_[tool], {_CONVENTIONS["tool"]: tool}) for tool in tuple(self._tools)]
 
     def _observer(
         self, read: Callable[[Totals], Iterable[Observation]]

@@ -72,6 +72,13 @@ async def test_a_task_is_counted_with_its_requests_and_its_cost(exporters: Expor
     assert any(name[0].startswith("process_") for name in found) or not Path("/proc/self").exists()
 
 
+async def test_calls_are_counted_while_they_have_no_result(exporters: Exporters) -> None:
+    """By tool; one that has had calls is shown with zero."""
+    with telemetry.measure("call", tool="imagine", caller="local"), telemetry.measure("call", tool="imagine"):
+        assert samples(exporters)["journey_calls_in_progress", "imagine"] == 2
+    assert samples(exporters)["journey_calls_in_progress", "imagine"] == 0
+
+
 async def test_failures_are_counted_by_their_code(exporters: Exporters, tmp_path: Path) -> None:
     """Of the request and of the task."""
     async with make_environment(tmp_path, "submit:status=402", JOURNEY_MCP_KEEP_IMAGES="off") as here:
