@@ -23,9 +23,9 @@ from journey_mcp.server.auth.scopes import missing_scope
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.features.subscriptions import LISTEN
-from journey_mcp.server.finished_results import FinishedResults
 from journey_mcp.server.identity import TITLE, WEBSITE_URL, icon
-from journey_mcp.server.lifespan import Lifespan, tool_set_of
+from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.tool_sets import tool_set_of
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
@@ -92,7 +92,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
         get_tool_input_schema=lambda _name: None,
         on_list_tools=_list_tools,
     )
-    server.middleware.append(FinishedResults(lifespan.finished_task))
+    server.middleware.append(lifespan.finished_results)
     # not `on_call_tool`: it takes only the SDK's result types, and a task is not one of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)

@@ -5,7 +5,7 @@ Rendering, checking and redacting a result costs more than everything else that 
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -72,11 +72,11 @@ class FinishedResults:
 
     async def __call__(self, ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
         """Return the result that is kept for this call, or the one of the handler."""
-        call = _call_of(ctx)
+        is_call = ctx.method == CALL and ctx.params
+        call = _call_of(identity_of(ctx), ctx.protocol_version, ctx.params or {}) if is_call else None
         if call is None:
             return await call_next(ctx)
-        kept = self._kept.get(call)
-        if kept is not None and self._find(kept.task.id, kept.task.principal) is kept.task:
+        if kept := self._kept_for(call):
             with telemetry.measure("call", tool=_TOOL, caller=call.identity.name) as operation:
                 operation.set(**kept.attributes)
             return kept.result
@@ -85,6 +85,15 @@ class FinishedResults:
         if (task := _lasts_with.get()) is not None:
             self._keep(call, task, result)
         return result
+
+    def has(self, identity: Identity, revision: str, parameters: Mapping[str, Any]) -> bool:
+        """Return whether a tool call with these parameters gets a kept result, at once and without progress."""
+        call = _call_of(identity, revision, parameters)
+        return call is not None and self._kept_for(call) is not None
+
+    def _kept_for(self, call: _Call) -> _Kept | None:
+        kept = self._kept.get(call)
+        return kept if kept and self._find(kept.task.id, kept.task.principal) is kept.task else None
 
     def _keep(self, call: _Call, task: Task, result: "HandlerResult") -> None:
         from journey_mcp.server.observability.calls import describe  # noqa: PLC0415  # not before the first answer
@@ -97,12 +106,12 @@ class FinishedResults:
             self._kept.popitem(last=False)
 
 
-def _call_of(ctx: "ServerRequestContext[Any, Any]") -> _Call | None:
+def _call_of(identity: Identity, revision: str, parameters: Mapping[str, Any]) -> _Call | None:
     """Return a call of `fetch_task` that is not too long to compare."""
-    if ctx.method != CALL or ctx.params is None or ctx.params.get("name") != _TOOL:
+    if parameters.get("name") != _TOOL:
         return None
-    parameters = dict(ctx.params)
-    if isinstance(meta := parameters.get("_meta"), dict):
-        parameters["_meta"] = {name: value for name, value in meta.items() if name not in _NEW_IN_EACH_CALL}
-    text = json.dumps(parameters)
-    return _Call(identity_of(ctx), ctx.protocol_version, text) if len(text) <= _LONGEST_CALL else None
+    compared = dict(parameters)
+    if isinstance(meta := compared.get("_meta"), dict):
+        compared["_meta"] = {name: value for name, value in meta.items() if name not in _NEW_IN_EACH_CALL}
+    text = json.dumps(compared)
+    return _Call(identity, revision, text) if len(text) <= _LONGEST_CALL else None

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
@@ -16,14 +16,12 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.reports import report
 from journey_mcp.net import certificates
 from journey_mcp.server import file_descriptors
-from journey_mcp.server.auth.identity import identity_of
+from journey_mcp.server.finished_results import FinishedResults
 from journey_mcp.server.observability.recording import recording
 from journey_mcp.server.roots import ClientRoots
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from mcp.server import ServerRequestContext
-
     from journey_mcp.core.tasks import Task
     from journey_mcp.server.observability.exporters import Exporters
     from journey_mcp.studio import Studio
@@ -63,6 +61,7 @@ class Lifespan:
         """The client runs on this machine, over a connection of its own."""
         self.client_roots = ClientRoots() if is_local else None
         """The folders that the client declared; `None` for clients on other machines."""
+        self.finished_results = FinishedResults(self._finished_task)
         self.exporters: Exporters | None = None
         """The metrics and traces of this process while the studio is open, if there are any."""
         self._is_service = is_service
@@ -89,10 +88,6 @@ class Lifespan:
     def opened_studio(self) -> "Studio | None":
         """The studio, if it is open."""
         return self._studio
-
-    def finished_task(self, task_id: str, principal: Principal) -> "Task | None":
-        """Return the principal's task if it has ended and all of it is in the studio's memory."""
-        return self._studio.finished(task_id, principal) if self._studio else None
 
     @property
     def failure(self) -> JourneyError | None:
@@ -243,15 +238,13 @@ class Lifespan:
             await anyio.sleep(_WRITTEN_WITHIN_S)
         return had_calls
 
+    def _finished_task(self, task_id: str, principal: Principal) -> "Task | None":
+        return self._studio.finished(task_id, principal) if self._studio else None
+
     def close(self) -> None:
         """Let `run` return."""
         self._closed.set()
         self._open_requested.set()
-
-
-def tool_set_of(ctx: "ServerRequestContext[Lifespan, Any]") -> "ToolSet":
-    """Return the tools of whoever sends a request."""
-    return ctx.lifespan_context.tool_set(identity_of(ctx).providers)
 
 
 def _to_journey_error(error: Exception) -> JourneyError:

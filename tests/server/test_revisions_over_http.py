@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import anyio
 import httpx2
 import pytest
 from handshakes import ENVELOPE, INITIALIZED, handshake, request
-from manual_clock import until
+from manual_clock import ManualClock, until
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
@@ -24,15 +25,17 @@ BOTH, JSON, ANY = "application/json, text/event-stream", "application/json", "*/
 
 
 @asynccontextmanager
-async def replicas(folder: Path, count: int = 1) -> AsyncIterator[tuple[list[httpx2.AsyncClient], sandbox.Running]]:
+async def replicas(
+    folder: Path, count: int = 1, clock: ManualClock | None = None, **more: str
+) -> AsyncIterator[tuple[list[httpx2.AsyncClient], sandbox.Running]]:
     """Serve MCP so many times over one database, with one HTTP client each."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream, anyio.create_task_group() as group:
-        settings = read_settings(environment_of(upstream, folder))
+        settings = read_settings(environment_of(upstream, folder, **more))
         opened: list[httpx2.AsyncClient] = []
         is_done = anyio.Event()
 
         async def serve(*, task_status: Any) -> None:
-            app = make_app(Lifespan(settings, running_studio, is_local=False))
+            app = make_app(Lifespan(settings, partial(running_studio, clock=clock), is_local=False))
             async with (
                 app.router.lifespan_context(app),
                 serving(app) as origin,
@@ -151,6 +154,21 @@ async def test_a_client_that_takes_only_json_gets_json(tmp_path: Path, revision:
         body, headers = called(revision, "tools/list", {})
         refused = await http.post("/mcp", json=body, headers={**headers, "accept": "text/html"})
         assert refused.status_code == 406
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_a_result_in_memory_is_json_for_all_who_take_json(tmp_path: Path, revision: str) -> None:
+    """The same result as on the stream, with the id of each request."""
+    clock = ManualClock()
+    async with replicas(tmp_path, clock=clock, JOURNEY_MCP_KEEP_IMAGES="off") as ((http,), _):
+        _, (*_, made) = await send(http, revision, "tools/call", IMAGINE)
+        fetch = {"name": "fetch_task", "arguments": {"task_ids": [made["result"]["structuredContent"]["task_id"]]}}
+        kind, (first,) = await send(http, revision, "tools/call", fetch)
+        # which clients of the latest revision always get without progress
+        assert kind.partition(";")[0] == ("application/json" if revision == MODERN else "text/event-stream")
+        await clock.sleep(10)  # until it is stored that this client has the result
+        await send(http, revision, "tools/call", fetch)
+        assert await send(http, revision, "tools/call", fetch, id_="a") == ("application/json", [{**first, "id": "a"}])
 
 
 async def test_an_answer_that_was_lost_on_its_way_is_not_paid_for_again(tmp_path: Path) -> None:

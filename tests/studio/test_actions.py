@@ -118,7 +118,7 @@ async def test_without_a_model_that_edits_no_edit_is_offered(tmp_path: Path) -> 
 
 async def test_only_what_a_caller_may_use_is_offered(tmp_path: Path) -> None:
     """A caller for whom one provider is allowed, with an image that another one made before."""
-    async with make_wide_environment(tmp_path) as env:
+    async with make_wide_environment_without_copies(tmp_path) as env:
         task = await env.made(model=GRID)
         part = env.studio.catalog.only(["bfl"])
         offered = env.studio.actions_of(task, defaults_within(defaults_of(env), part), part)[f"{task.id}.1"]

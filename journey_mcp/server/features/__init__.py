@@ -6,7 +6,7 @@ Only registered here: most handlers are imported when they are first called, not
 # ruff: noqa: PLC0415  # see above
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import mcp_types as types
 from mcp.server import ServerRequestContext
@@ -18,13 +18,14 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.server.auth.identity import ADMIN, identity_of
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.features.subscriptions import LISTEN, Subscriptions
-from journey_mcp.server.lifespan import Lifespan, tool_set_of
+from journey_mcp.server.tool_sets import tool_set_of
 
 if TYPE_CHECKING:
     from journey_mcp.server.features.resources import Reader
+    from journey_mcp.server.lifespan import Lifespan
     from journey_mcp.studio import Studio
 
-Context = ServerRequestContext[Lifespan, Any]
+Context: TypeAlias = "ServerRequestContext[Lifespan, Any]"
 _Handler = Callable[[Context, Any], Awaitable[Any]]
 
 

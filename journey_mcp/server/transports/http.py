@@ -102,7 +102,7 @@ def make_app(
     without a check of host and caller, as the probes are.
     """
     settings = lifespan.settings
-    sessions = SessionManager(make_server(lifespan, is_eager=True))
+    sessions = SessionManager(make_server(lifespan, is_eager=True), lifespan.finished_results)
     readiness = Readiness(lifespan, needs_provider=access is not None)
     middleware = [
         Middleware(OpenRoutes, routes=_open_routes(lifespan, access, readiness, open_routes)),
