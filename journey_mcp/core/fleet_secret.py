@@ -8,7 +8,7 @@ _MOST = 2
 """The new one and the old one, during a rotation."""
 _KEY_BYTES = 32
 
-Purpose = Literal["confirmations", "image links"]
+Purpose = Literal["confirmations", "image links", "keys of callers"]
 """What a key is for; the keys of two purposes say nothing about each other."""
 
 

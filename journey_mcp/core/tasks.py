@@ -51,6 +51,7 @@ class Task:
     request: ImageRequest
     provider: str
     base_url: str
+    """Where it runs; for an account of the caller's own with `#` and the id of the account."""
     created_at: float
     """Seconds of the Unix epoch, like all times of a task."""
     updated_at: float
@@ -77,6 +78,13 @@ class Task:
     """The seed of its callback secrets; `None` if no webhooks are received."""
     callback_deadline: float | None = None
     """Until then a webhook may still report a request that got no response; `None` if no webhook can come."""
+    sealed_key: str | None = field(default=None, repr=False)
+    """The caller's own key, sealed; empty once it is not needed any more. `None`: a key of the settings is used."""
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether it runs at an account of the caller's own, who pays for it."""
+        return self.sealed_key is not None
 
     @property
     def callback_secret(self) -> str | None:
@@ -92,11 +100,22 @@ class Task:
             return None
         return Handle(prediction_id=self.prediction_id, poll_url=self.poll_url)
 
-    def reassigned(self, provider: str, base_url: str, cost: Cost | None, charges: Charges, at: float) -> "Task":
+    def reassigned(
+        self,
+        provider: str,
+        base_url: str,
+        cost: Cost | None,
+        charges: Charges,
+        at: float,
+        *,
+        sealed_key: str | None = None,
+    ) -> "Task":
         """Return the task at another provider, after the first one created nothing."""
         if self.submission is not Submission.PREPARED:
             return self
-        return self._changed(at, provider=provider, base_url=base_url, cost=cost, charges=charges)
+        return self._changed(
+            at, provider=provider, base_url=base_url, cost=cost, charges=charges, sealed_key=sealed_key
+        )
 
     def sent(self, at: float, callback_deadline: float | None = None) -> "Task":
         """Return the task as its creating request is about to be sent."""

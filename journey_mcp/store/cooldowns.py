@@ -42,6 +42,10 @@ class CooldownTable:
             # another process recorded the same in this moment
             await self._database.writer.count(_UPDATE, {**where, **values})
 
+    async def delete_ended(self, now: float) -> None:
+        """Delete the cooldowns that have ended: callers may bring any number of accounts."""
+        await self._database.writer.count(sa.delete(cooldowns).where(cooldowns.c.until <= now))
+
     async def active(self, now: float) -> dict[tuple[str, str], Cooldown]:
         """Return the cooldowns that have not ended, by provider and base URL; none if they cannot be read."""
         query = sa.select(cooldowns).where(cooldowns.c.until > now)

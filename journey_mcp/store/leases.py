@@ -19,13 +19,16 @@ class Leases:
         self._database = database
         self._timeline = database.timeline
 
-    async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
+    async def orphans(
+        self, *, now: float, addresses: Iterable[tuple[str, str | None]], with_own_keys: bool = False
+    ) -> list[tuple[Task, str]]:
         """Return the unfinished tasks whose lease has expired, each with the id of the worker that held it.
 
-        Only those at these (provider, base URL); `None` stands for any base URL.
+        Only those at these (provider, base URL); `None` stands for any base URL. `with_own_keys`: and all that run with
+        a key of the caller's own.
         """
         at_addresses = sa.or_(
-            sa.false(),
+            tasks.c.sealed_key.is_not(None) if with_own_keys else sa.false(),
             *(
                 sa.and_(tasks.c.provider == name, sa.true() if url is None else tasks.c.base_url == url)
                 for name, url in addresses

@@ -343,6 +343,16 @@ def m018_objects(connection: sa.Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX objects_by_time ON objects (created_at, name, bytes)")
 
 
+def m019_keys_of_callers(connection: sa.Connection) -> None:
+    """Add the sealed keys with which callers pay for tasks themselves.
+
+    Servers of earlier versions go on. They do not take such a task over and poll it with their own key, because its
+    base URL ends with the id of an account, which they do not know.
+    """
+    connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN sealed_key TEXT")
+    connection.exec_driver_sql("CREATE INDEX tasks_with_own_key ON tasks (created_at) WHERE sealed_key IS NOT NULL")
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_cooldowns,
@@ -362,6 +372,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m016_text_and_workers,
     m017_call_counts,
     m018_objects,
+    m019_keys_of_callers,
 )
 
 

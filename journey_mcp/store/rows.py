@@ -50,7 +50,7 @@ LISTED = [
 _CUT_REQUEST = re.compile(r'\{"tool":"(\w+)",(?:"action":"(\w+)",)?"prompt":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)')
 CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
-    *("micro_credits", "micro_usd", "cost_unit", "cost_source", "duplicate_policy"),
+    *("micro_credits", "micro_usd", "cost_unit", "cost_source", "duplicate_policy", "sealed_key"),
 )
 """The columns that a change of a task sets."""
 _IMAGE = [field.name for field in fields(OutputImage) if field.name not in {"saved_to", "is_stored", "public_link"}]
@@ -106,6 +106,8 @@ def changing(task: Task) -> dict[str, Any]:
         "cost_unit": task.cost and task.cost.unit,
         "cost_source": task.cost and task.cost.source,
         "duplicate_policy": task.duplicate_policy and task.duplicate_policy.value,
+        # nothing is asked about a final task any more
+        "sealed_key": "" if task.has_own_key and task.status.is_final else task.sealed_key,
     }
 
 
@@ -173,6 +175,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         charges=read_charges(row),
         deduplication_key=row["deduplication_key"],
         duplicate_policy=DuplicatePolicy(row["duplicate_policy"]) if row["duplicate_policy"] else None,
+        sealed_key=row["sealed_key"],
     )
 
 

@@ -51,6 +51,8 @@ tasks = sa.Table(
     sa.Column("search", sa.Text),
     # the id of the earlier image that it refines
     sa.Column("parent", sa.Text),
+    # the caller's own key, sealed, while it is needed, then empty; NULL where a key of the settings is used
+    sa.Column("sealed_key", sa.Text),
     sa.Index("tasks_by_principal", "principal", "created_at"),
     sa.Index("tasks_by_time", "created_at"),
     # of what is deleted only the cost is left, and it is not listed
@@ -91,6 +93,8 @@ tasks = sa.Table(
         "base_url",
         **_where("queue_since IS NOT NULL AND NOT final"),
     ),
+    # what the operator spends is the sum of all without these
+    sa.Index("tasks_with_own_key", "created_at", **_where("sealed_key IS NOT NULL")),
     sa.Index("tasks_by_parent", "principal", "parent", "created_at", **_where("parent IS NOT NULL")),
     # few tasks are unfinished at any time, and leases are read every few seconds
     sa.Index(

@@ -43,7 +43,10 @@ class Spend:
     async def since(
         self, at: float, *, provider: str | None = None, principal: str | None = None, except_task: str = ""
     ) -> list[Spending]:
-        """Return what tasks created after that time count, the oldest first: all, or those at one or of one."""
+        """Return what tasks created after that time count, the oldest first, at one provider or at all.
+
+        Without a principal, those of all that the operator pays.
+        """
         query = sa.select(*_READ).where(
             tasks.c.created_at > at,
             tasks.c.id != except_task,
@@ -51,8 +54,7 @@ class Spend:
         )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
-        if principal is not None:
-            query = query.where(tasks.c.principal == principal)
+        query = query.where(_PAID_BY_OPERATOR if principal is None else tasks.c.principal == principal)
         rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
         return [
             Spending(
@@ -72,11 +74,11 @@ class Spend:
     async def by_provider(self, *, principal: str | None, since: float, except_provider: str) -> list[SpendTotal]:
         """Return what the principal's tasks created since then cost, by provider and unit, in their order.
 
-        Without a principal, those of all.
+        Without a principal, those of all that the operator pays.
         """
         values = {"since": since, "except_provider": except_provider}
         if principal is None:
-            rows = await self._database.reader.rows(_BY_PROVIDER, values)
+            rows = await self._database.reader.rows(_BY_PROVIDER.where(_PAID_BY_OPERATOR), values)
         else:
             rows = await self._database.reader.rows(_BY_PROVIDER_OF, {"of_principal": principal, **values})
         return [
@@ -111,8 +113,9 @@ def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
     if limit.is_per_provider:
         query = query.where(tasks.c.provider == task.provider)
     if limit.principal is not None:
-        query = query.where(tasks.c.principal == task.principal)
-    return query.scalar_subquery()
+        return query.where(tasks.c.principal == task.principal).scalar_subquery()
+    # subtracted, and not left out, because the sum of all is read from an index alone
+    return query.scalar_subquery() - query.where(~_PAID_BY_OPERATOR).scalar_subquery()
 
 
 def _micro_usd(credit_prices: CreditPrices) -> sa.ColumnElement[int]:
@@ -127,6 +130,7 @@ def _micro_usd(credit_prices: CreditPrices) -> sa.ColumnElement[int]:
 
 
 _SENT = {Submission.SENT.value, Submission.ACCEPTED.value}
+_PAID_BY_OPERATOR = tasks.c.sealed_key.is_(None)
 _BY_PROVIDER = (
     sa.select(
         *(tasks.c.provider, tasks.c.cost_unit, sa.func.count().label("tasks")),

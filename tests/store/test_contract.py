@@ -842,3 +842,62 @@ async def test_calls_of_a_minute_are_counted_up_to_the_limit(store: Store, other
     await store.call_counts.delete_older(than_minute=8)
     assert await store.call_counts.reserve("ana", minute=7, calls=10, limit=10)
     assert not await store.call_counts.reserve("ana", minute=8, calls=1, limit=10)
+
+
+# keys of callers
+
+OWN: Mapping[str, Any] = {"base_url": "u#0123456789abcdef", "sealed_key": "sealed"}
+
+
+async def test_a_sealed_key_is_stored_until_its_task_is_final(store: Store, other: Store) -> None:
+    """A change of the provider changes it; what is left of it says whose money it was."""
+    await add(store, task := make_task(**OWN, charges={"credits": Decimal(4)}))
+    assert await other.tasks.find(task.id) == task
+    moved = task.reassigned("bfl", "v", None, {}, 101.0)
+    assert moved.sealed_key is None
+    assert await store.tasks.save(moved, worker_id="me")
+    assert (await store.tasks.get([task.id], principal="local"))[task.id].sealed_key is None
+    back = moved.reassigned("bfl", "v#1", None, task.charges, 102.0, sealed_key="again")
+    assert await store.tasks.save(back, worker_id="me")
+    assert await store.tasks.find(task.id) == back
+    assert await store.tasks.save(finished(back), worker_id="me")
+    assert await store.tasks.find(task.id) == replace(finished(back), sealed_key="")
+    await store.tasks.delete_older(than=1e9)
+    assert await store.spend.since(0.0) == []
+    assert len(await store.spend.since(0.0, principal="local")) == 1
+
+
+async def test_what_callers_pay_is_not_in_the_sums_of_the_operator(store: Store) -> None:
+    """But in those of the principals, and in their limits."""
+    paid = {"charges": {"credits": Decimal(4)}, "cost": Cost(amount=Decimal(4), unit="credits", source="registry")}
+    await add(store, make_task("own", **OWN, **paid, submission=Submission.SENT), make_task("operators", **paid))
+
+    async def has_room(limit: str, **more: Any) -> bool:
+        task = make_task(new_task_id(), **paid, **more)
+        return await store.tasks.add(task, worker_id="me", lease_until=200, limits=parse_limits(limit))
+
+    total = SpendTotal(provider="journeyapi", unit="credits", amount=Decimal(4), tasks=1)
+    assert await store.spend.by_provider(principal="local", since=0.0, except_provider="sandbox") == [total]
+    assert await store.spend.by_provider(principal=None, since=0.0, except_provider="sandbox") == []
+    assert [one.at for one in await store.spend.since(0.0)] == [100.0]
+    assert not await has_room("7credits/day")
+    assert not await has_room("11credits/day@each")
+    assert not await has_room("11credits/day@each", **OWN)
+    assert await has_room("8credits/day")
+
+
+async def test_tasks_with_own_keys_are_orphans_for_processes_that_know_of_them(store: Store) -> None:
+    """Servers of earlier versions know the address of none of them."""
+    own, plain = make_task("own", **OWN), make_task("plain")
+    await add(store, own, plain, lease_until=50.0)
+    assert await store.leases.orphans(now=350, addresses=HERE) == [(plain, "me")]
+    found = await store.leases.orphans(now=350, addresses=HERE, with_own_keys=True)
+    assert {task.id for task, _ in found} == {"own", "plain"}
+
+
+async def test_ended_cooldowns_are_deleted(store: Store, other: Store) -> None:
+    """There are as many as there are accounts of callers."""
+    for name, until in (("u#1", 100.0), ("u#2", 200.0)):
+        await store.cooldowns.record(Cooldown(provider="journeyapi", base_url=name, until=until, reason="r"))
+    await store.cooldowns.delete_ended(150.0)
+    assert [one.base_url for one in (await other.cooldowns.active(0.0)).values()] == ["u#2"]

@@ -5,6 +5,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from support import explained, statements
 
 from journey_mcp.core.errors import Failure, SetupError
+from journey_mcp.core.limits import parse_limits
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
 from store.examples import TASK
@@ -29,11 +31,23 @@ async def store_in(folder: Path) -> AsyncIterator[Store]:
         yield store
 
 
+async def test_a_limit_reads_what_callers_pay_from_an_index_of_its_own(tmp_path: Path) -> None:
+    """It is empty where no caller has a key."""
+    async with store_in(tmp_path) as store:
+        with statements("INSERT INTO tasks") as seen:
+            task = replace(TASK, charges={"credits": Decimal(4)})
+            await store.tasks.add(task, worker_id="me", lease_until=200, limits=parse_limits("10credits/day"))
+    ((statement, values),) = seen
+    assert explained(tmp_path / "data", statement, values)[-1] == (
+        "SEARCH tasks USING INDEX tasks_with_own_key (created_at>?)"
+    )
+
+
 async def test_reading_leases_reads_the_unfinished_tasks_only(tmp_path: Path) -> None:
     """Every process does so every six seconds at least, however many tasks there were."""
     async with store_in(tmp_path) as store:
         with statements("lease_until") as seen:
-            await store.leases.orphans(now=1, addresses=[("journeyapi", "u")])
+            await store.leases.orphans(now=1, addresses=[("journeyapi", "u")], with_own_keys=True)
             await store.leases.next_expiry(after=1, except_worker="me")
     plans = [explained(tmp_path / "data", statement, values) for statement, values in seen]
     assert plans == [
