@@ -336,6 +336,15 @@ class LostUpstream(UpstreamError):
     next_step = "Ask the person to check the provider's account before you repeat the call."
 
 
+class KeyLost(UpstreamError):
+    """The caller's own key, with which the task was made, cannot be opened or is not valid any more.
+
+    The task may have been charged to that account.
+    """
+
+    code = "key_lost"
+
+
 class SandboxGone(UpstreamError):
     """The sandbox that ran the task ended with its process. Nothing was charged."""
 

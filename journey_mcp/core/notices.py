@@ -48,6 +48,8 @@ SENTENCES = {
     "images_left_out": "The provider returned {returned:,} images; the first {kept} are kept.",
     "images_unusable": "The provider returned {returned:,} images; {kept} of them can be used.",
     "key_rejected": "{reason} The task continues; its result can be fetched once the key is valid again.",
+    "key_sealed": "The task was made at {provider} with the caller's own key, which this server cannot open. A server "
+    "with the JOURNEY_MCP_SECRET and the base URL of that time gets its result.",
     "language_doubtful": "{offer} understands English only, and this prompt may not be English.",
     "model_read": "model={given!r} was read as {taken}.",
     "not_configured": "The task was made at {provider} ({base_url}), which is not configured on this server. "

@@ -157,12 +157,15 @@ class Budget:
         return max(found, key=lambda one: one[0])[1] if found else None
 
     def _applicable(self, task: Task) -> Iterator[tuple[Limit, Decimal]]:
-        """Yield the limits that apply to a task, each with what the task is charged as against it."""
+        """Yield the limits that apply to a task, each with what the task is charged as against it.
+
+        What a caller pays with a key of their own counts towards the limits of principals only.
+        """
         own = [
             replace(limit, credit_prices=self._credit_prices) for limit in self._principals.limits_of(task.principal)
         ]
         for limit in (*self._limits, *own):
-            if limit.is_for(task.principal):
+            if limit.is_for(task.principal) and (limit.principal or not task.has_own_key):
                 counted = limit.counted(task.provider, task.charges)
                 if counted is not None:
                     yield limit, counted

@@ -9,14 +9,19 @@ from journey_mcp.core.predictions import Handle, Status
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
-from journey_mcp.providers.base import Provider, SupportsCancel
+from journey_mcp.providers.base import SupportsCancel
 from journey_mcp.registry import Offer
 
 
 async def cancel(
-    task: Task, offer: Offer | None, provider: Provider, *, can_cancel: bool, journal: Journal, outcomes: Outcomes
+    task: Task,
+    offer: Offer | None,
+    provider: SupportsCancel | None,
+    *,
+    journal: Journal,
+    outcomes: Outcomes,
 ) -> tuple[Task, Notice]:
-    """Return the task as it is afterwards, and the result of the cancellation."""
+    """Return the task as it is afterwards, and the result of the cancellation; `provider` can cancel what it runs."""
     if task.submission is Submission.PREPARED:
         try:
             # a caller that is cancelled in between would leave the task without a worker
@@ -32,7 +37,7 @@ async def cancel(
         return task, Notice.of("cancel_too_late", status=task.status.value)
     if task.handle is None:
         return task, Notice.of("cancel_in_flight", provider=task.provider)
-    if not (can_cancel and isinstance(provider, SupportsCancel)):
+    if provider is None:
         return task, Notice.of("cancel_unsupported", provider=task.provider)
     return await _canceled_upstream(task, task.handle, offer, provider, outcomes)
 

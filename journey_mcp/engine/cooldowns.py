@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 def by_name(cooldowns: Mapping[tuple[str, str], Cooldown], accounts: Iterable[Account]) -> dict[str, Cooldown]:
     """Return the cooldowns of these accounts, by provider."""
-    found = ((account.provider, cooldowns.get((account.provider, account.base_url))) for account in accounts)
+    found = ((account.provider, cooldowns.get((account.provider, account.address))) for account in accounts)
     return {name: cooldown for name, cooldown in found if cooldown is not None}
 
 
@@ -40,15 +40,15 @@ class Cooldowns:
 
     async def end(self, account: Account) -> None:
         """End the cooldown of a provider that accepted a task. Nothing is written if this process knows of none."""
-        if (account.provider, account.base_url) in self._seen:
+        if (account.provider, account.address) in self._seen:
             await self._record(account, "", 0.0)
-            self._seen.discard((account.provider, account.base_url))
+            self._seen.discard((account.provider, account.address))
 
     async def _record(self, account: Account, reason: str, seconds: float) -> None:
-        self._seen.add((account.provider, account.base_url))
+        self._seen.add((account.provider, account.address))
         cooldown = Cooldown(
             provider=account.provider,
-            base_url=account.base_url,
+            base_url=account.address,
             until=self._clock.now() + seconds,
             reason=reason,
         )

@@ -4,8 +4,9 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import PerhapsPaid, StoreUnavailable
@@ -28,6 +29,8 @@ _STORED_AFTER_S = 0.05
 _STORED_AGAIN_S = 1.0
 """How long after a failure acknowledgements are stored again."""
 
+_NO_ACCOUNTS: Mapping[str, str] = MappingProxyType({})
+
 _log = logging.getLogger(__name__)
 
 
@@ -40,16 +43,24 @@ class Created:
     """Why the task is that of another call; for this caller only."""
 
 
-def digest(request: ImageRequest, images: Sequence[str] = (), sandbox_url: str | None = None) -> str:
+def digest(
+    request: ImageRequest,
+    images: Sequence[str] = (),
+    sandbox_url: str | None = None,
+    own_accounts: Mapping[str, str] = _NO_ACCOUNTS,
+) -> str:
     """Return the deduplication key: every argument, and the content of the files that they name.
 
     The request names its images as `InputImages.named_in` does. A sandbox ends with its server, so its tasks have
-    keys that no other server has.
+    keys that no other server has. `own_accounts` are the ids of the caller's own accounts that may run it, by provider:
+    a call that another account pays is no duplicate.
     """
     # "pictures": the word in the keys that are stored
     plain = {"request": request.as_plain(), "pictures": list(images)}
     if sandbox_url:
         plain["sandbox"] = sandbox_url
+    if own_accounts:
+        plain["accounts"] = dict(own_accounts)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -149,12 +149,21 @@ class Failover:
         task = self._journal.get(self._task_id)
         if task is None or attempt.account.provider == SANDBOX:
             return None
-        there = replace(task, provider=attempt.account.provider, cost=attempt.cost, charges=attempt.charges)
+        there = replace(
+            task,
+            provider=attempt.account.provider,
+            cost=attempt.cost,
+            charges=attempt.charges,
+            sealed_key=attempt.account.sealed_key,
+        )
         return self._budget.exceeds_call_limit(there) or self._budget.needs_confirmation(there)
 
 
 def _reassigned(attempt: Attempt, old: Sequence[Notice], new: Sequence[Notice], task: Task, now: float) -> Task:
-    task = task.reassigned(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
+    account = attempt.account
+    task = task.reassigned(
+        account.provider, account.address, attempt.cost, attempt.charges, now, sealed_key=account.sealed_key
+    )
     return task.notices_replaced(old, new, now)
 
 

@@ -288,7 +288,7 @@ def _is_awaited(before: Task, after: Task) -> bool:
 
 
 def _report_end(task: Task) -> None:
-    is_paid = task.cost is not None and task.provider != SANDBOX
+    is_paid = task.cost is not None and task.provider != SANDBOX and not task.has_own_key
     telemetry.report(
         "task",
         task.updated_at - task.created_at,

@@ -5,6 +5,7 @@ import itertools
 import logging
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import anyio
@@ -12,10 +13,19 @@ from anyio.abc import TaskGroup
 
 from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock, Wakeup
-from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
+from journey_mcp.core.errors import (
+    CredentialsRejected,
+    JourneyError,
+    KeyLost,
+    LostUpstream,
+    NoImage,
+    SandboxGone,
+    Unreachable,
+)
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.tasks import Task
+from journey_mcp.core.text import encoded_id, timestamp
 from journey_mcp.engine import backoff
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
@@ -25,7 +35,7 @@ from journey_mcp.registry import Offer
 
 _BATCH_WITHIN_S = 1.0
 """If a provider takes batches, tasks that are due within this time fill the batch of one that is due."""
-_MAX_UNKNOWN_S = 900.0
+MAX_UNKNOWN_S = 900.0
 """A task that its provider does not know for so long is lost; a gateway may answer 404 while it is redeployed."""
 _MAX_EMPTY = 5
 """How often a finished task without an image is polled: the image may come later."""
@@ -155,7 +165,7 @@ class Poller:
     async def _on_prediction(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
         if prediction is None:
             unknown_s = self._count_failure(polled)
-            if unknown_s > _MAX_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
+            if unknown_s > MAX_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
                 await self._end_without_image(polled, None, _lost(upstream))
                 return
             await self._notice_failures(polled, Notice.of("poll_unknown"))
@@ -181,11 +191,14 @@ class Poller:
 
     async def _on_error(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
         """Schedule the next poll, which is free; end the task if it ran in a sandbox that has ended."""
-        self._count_failure(polled)
+        failing_s = self._count_failure(polled)
         if upstream.is_sandbox and isinstance(error, Unreachable) and polled.failures > 1:
             await self._fail(polled, _lost(upstream))
             return
         if isinstance(error, CredentialsRejected):
+            if upstream.is_of_caller and failing_s > MAX_UNKNOWN_S:
+                await self._journal.change(polled.task_id, partial(key_lost, str(error)))
+                return
             notice = Notice.of("key_rejected", reason=str(error))
             await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
         else:
@@ -231,6 +244,18 @@ class Poller:
         )
         if due < self._next:
             self._wakeup.notify()
+
+
+def key_lost(reason: str, task: Task, now: float) -> Task:
+    """Return a task of which nothing can be asked any more, because the caller's own key is of no use."""
+    known = f" (its id there: {encoded_id(task.prediction_id)})" if task.prediction_id else ""
+    failure = KeyLost(
+        f"{reason} For {MAX_UNKNOWN_S / 60:.0f} minutes the task could not be asked about at {task.provider}. "
+        "The image may have been made, and charged to your own account there.",
+        next_step=f"Ask the person to look into their own account at {task.provider} for the task{known} of "
+        f"{task.request.label} made at about {timestamp(task.created_at)}, before this call is repeated.",
+    ).failure
+    return task.failed(failure, now)
 
 
 def _lost(upstream: Upstream) -> JourneyError:

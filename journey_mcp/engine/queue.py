@@ -30,6 +30,9 @@ _REFRESH_S = 1.0
 _SILENT_S = 3600.0
 """A task that reported nothing for so long does not count: if it still runs, the provider refuses one more."""
 
+_MOST_QUEUES = 1_000
+"""How many queues a process keeps before it forgets those without tasks."""
+
 HasAlternative = Callable[[], Awaitable[bool]]
 """Returns whether another provider may run the task. Called after refusals only, because it may take long."""
 
@@ -180,6 +183,11 @@ class AccountQueue:
             entry.delay_s = delay_s
         return True
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no task waits or has a slot."""
+        return not self._inside
+
     def position(self, task_id: str) -> int | None:
         """Return the position of a task that waits, from 1; `None` if it does not wait here."""
         entry = self._entries.get(task_id)
@@ -274,7 +282,7 @@ class AccountQueue:
             if entry.stored is not None:
                 await self._store(entry)  # it has no slot any more
             running = await self._table.running(
-                provider=self._account.provider, base_url=self._account.base_url, **self._times()
+                provider=self._account.provider, base_url=self._account.address, **self._times()
             )
         except StoreUnavailable:
             _log.exception("the tasks that run at %s cannot be counted", self._account.provider)
@@ -300,7 +308,7 @@ class AccountQueue:
         is_taken = await self._table.acquire_slot(
             entry.task_id,
             provider=self._account.provider,
-            base_url=self._account.base_url,
+            base_url=self._account.address,
             limit=self._limiter.limit.at(self._now()),
             **self._times(),
         )
@@ -312,7 +320,7 @@ class AccountQueue:
         """Read which entries wait in other processes."""
         found = await self._table.waiting_elsewhere(
             provider=self._account.provider,
-            base_url=self._account.base_url,
+            base_url=self._account.address,
             except_worker=self._journal.worker_id,
             now=self._clock.now(),
         )
@@ -386,13 +394,19 @@ class Queues:
 
     def of(self, account: Account) -> AccountQueue:
         """Return the queue of an account."""
-        key = (account.provider, account.base_url)
+        key = (account.provider, account.address)
         if key not in self._queues:
+            self._drop_idle()
             limiter = Limiter(limit_at(self._limits, account.provider))
             self._queues[key] = AccountQueue(
                 account, limiter, self._journal, self._table, self._clock, is_closed=self._is_closed
             )
         return self._queues[key]
+
+    def _drop_idle(self) -> None:
+        """Forget queues without tasks, with what they learned, if there are very many: callers bring any number."""
+        if len(self._queues) >= _MOST_QUEUES:
+            self._queues = {key: queue for key, queue in self._queues.items() if not queue.is_idle}
 
     def position(self, task_id: str) -> int | None:
         """Return the position of a task in its queue, from 1; `None` if it waits in none."""

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from journey_mcp.core.clock import Clock, Wakeup
@@ -11,6 +11,7 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.liveness import Liveness, may_still_run
+from journey_mcp.engine.poller import MAX_UNKNOWN_S, key_lost
 from journey_mcp.engine.retention import Retention
 from journey_mcp.store import Store
 
@@ -22,10 +23,18 @@ _log = logging.getLogger(__name__)
 
 
 class Addresses(Protocol):
-    """Knows where this process can poll tasks."""
+    """Knows which tasks this process can poll."""
 
     def addresses(self) -> Iterable[tuple[str, str | None]]:
         """Return provider and base URL of each account; the URL is `None` where any counts."""
+        ...
+
+    def serves(self, task: Task) -> bool:
+        """Return whether this process may poll the task, with the key that made it."""
+        ...
+
+    def lacks_key_of(self, task: Task) -> bool:
+        """Return whether only the caller's own key is missing here to poll the task."""
         ...
 
 
@@ -65,6 +74,8 @@ class Recovery:
         self._liveness = liveness
         self._keep_s = keep_s
         self._purge_at = -math.inf
+        self._keyless_since: Mapping[str, float] = {}
+        """Since when this process sees tasks without a worker whose caller's key it cannot open."""
         self._acquired = Wakeup()
 
     async def run(self) -> None:
@@ -100,6 +111,7 @@ class Recovery:
         if self._clock.elapsed() >= self._purge_at:
             self._purge_at = self._clock.elapsed() + _PURGE_EVERY_S
             await self._store.tasks.delete_older(than=now - self._keep_s)
+            await self._store.cooldowns.delete_ended(now)
             await self._retention.forget_older(now - self._keep_s)
         return pause_s
 
@@ -120,7 +132,13 @@ class Recovery:
 
     async def _take_over(self, now: float) -> None:
         journal = self._journal
-        orphans = await self._store.leases.orphans(now=now, addresses=list(self._upstreams.addresses()))
+        addresses = list(self._upstreams.addresses())
+        found = await self._store.leases.orphans(now=now, addresses=addresses, with_own_keys=True)
+        since = self._clock.elapsed()
+        self._keyless_since = {
+            task.id: self._keyless_since.get(task.id, since) for task, _ in found if self._upstreams.lacks_key_of(task)
+        }
+        orphans = [(task, worker_id) for task, worker_id in found if self._goes_on_here(task)]
         running = await self._liveness.running({worker_id for _, worker_id in orphans})
         # a task that is leased to this process but not in its memory has no worker: its acquisition was interrupted
         expired = [
@@ -138,10 +156,26 @@ class Recovery:
         journal.add_leased(ours)
         for task in ours:
             _log.info("task %s (%s) is taken over", task.id, task.submission)
-            if task.submission is Submission.ACCEPTED:
+            if task.submission is not Submission.ACCEPTED:
+                await journal.change(task.id, _after_crash)
+            elif self._upstreams.serves(task):
                 self._poller.add(task, now=True)
             else:
-                await journal.change(task.id, _after_crash)
+                await journal.change(task.id, _without_key)
+
+    def _goes_on_here(self, task: Task) -> bool:
+        """Return whether a task can be taken over here.
+
+        One whose caller's key cannot be opened is left to processes with another secret, until none has come for long.
+        """
+        if task.id not in self._keyless_since:
+            return self._upstreams.serves(task)
+        has_waited = self._clock.elapsed() - self._keyless_since[task.id] > MAX_UNKNOWN_S
+        return has_waited or task.submission is not Submission.ACCEPTED
+
+
+def _without_key(task: Task, now: float) -> Task:
+    return key_lost("The key with which the caller made this task cannot be opened any more.", task, now)
 
 
 def _after_crash(task: Task, now: float) -> Task:

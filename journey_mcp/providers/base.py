@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from journey_mcp.core.key_sealing import account_id
 from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.urls import BaseUrl
@@ -33,6 +34,23 @@ class Account:
     """The provider ends a task after this time at the latest; `None` when it does not say."""
     host: Callable[[bytes], str] | None = field(default=None, repr=False, compare=False)
     """Hosts an image and returns its URL: only of a sandbox that runs in this process."""
+    sealed_key: str | None = field(default=None, repr=False)
+    """Of a caller's own account: its key, as tasks are stored with it; `None` for the accounts of the settings."""
+
+    @property
+    def own_id(self) -> str | None:
+        """The id of a caller's own account; `None` for the accounts of the settings."""
+        return None if self.sealed_key is None else account_id(self.sealed_key)
+
+    @property
+    def address(self) -> str:
+        """The base URL, with the id of a caller's own account: what is of one account is kept under this."""
+        return self.base_url if self.own_id is None else f"{self.base_url}#{self.own_id}"
+
+    @property
+    def label(self) -> str:
+        """The provider, for messages; a caller's own account is called so."""
+        return self.provider if self.own_id is None else f"{self.provider}, with your own key,"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

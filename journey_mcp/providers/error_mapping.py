@@ -70,12 +70,9 @@ def refusal_of(
     `reason` is the provider's text, quoted; `credentials` are the statuses by which it refuses a key, and
     `retry_after_s` is the wait that its body states, used if no header does.
     """
-    provider, status = account.provider, response.status
+    provider, status = account.label, response.status
     if status in credentials:
-        return CredentialsRejected(
-            f"{provider} does not accept the key.",
-            next_step=f"Put a valid key into {account.key_variable} and restart the server. Nothing was charged.",
-        )
+        return _rejected(account)
     if status == httpx2.codes.PAYMENT_REQUIRED:
         return OutOfCredits(
             f"{provider} has too little money for this: {reason}.",
@@ -94,6 +91,19 @@ def refusal_of(
             next_step=wrong_address if status in _NO_SUCH_ADDRESS else None,
         )
     return None
+
+
+def _rejected(account: Account) -> CredentialsRejected:
+    if account.own_id is None:
+        return CredentialsRejected(
+            f"{account.provider} does not accept the key.",
+            next_step=f"Put a valid key into {account.key_variable} and restart the server. Nothing was charged.",
+        )
+    return CredentialsRejected(
+        f"{account.provider} does not accept your own key.",
+        next_step=f"Ask the person to correct the header {account.key_variable} of this client, or the key in the line "
+        "of its token. Nothing was charged.",
+    )
 
 
 def unusable_response(response: HttpResponse, account: Account) -> UpstreamError:

@@ -75,7 +75,7 @@ class Vtrix:
             return refusal_of(response, self._account, reason)
         # the documents name 403 for both, and nothing distinguishes them; there is no 402
         return OutOfCredits(
-            f"{self._account.provider} has too little money for this, or does not permit it: {reason}.",
+            f"{self._account.label} has too little money for this, or does not permit it: {reason}.",
             next_step="Add money at the provider, or choose another model. Nothing was charged.",
         )
 

@@ -20,18 +20,19 @@ def configured(settings: Settings, registry: Registry) -> list[tuple[ProviderFac
     _check_names(settings, registry)
     with_key = [facts.id for facts in registry.providers.values() if settings.key(facts.key_variable)]
     chosen = settings.providers or with_key
-    if not chosen and settings.sandbox == "off":
+    if not chosen and settings.sandbox == "off" and settings.caller_keys == "off":
         raise no_key()
     return [_with_key(name, settings, registry) for name in dict.fromkeys(chosen)]
 
 
 def catalog_of(settings: Settings, registry: Registry) -> Catalog:
-    """Return the offers of the configured providers; without a key, those that the sandbox fakes.
+    """Return the offers of the configured providers; without a key, those that the sandbox fakes, or of all providers.
 
     Raises:
         SetupError: as `configured`.
     """
-    return registry.catalog([facts.id for facts, _ in configured(settings, registry)] or [SANDBOX_FACTS])
+    without_key = [SANDBOX_FACTS] if settings.sandbox == "auto" else list(registry.providers)
+    return registry.catalog([facts.id for facts, _ in configured(settings, registry)] or without_key)
 
 
 def _check_names(settings: Settings, registry: Registry) -> None:

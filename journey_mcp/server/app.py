@@ -1,7 +1,7 @@
 """The MCP server: instructions, handlers and middleware. The first response needs nothing of the studio."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from journey_mcp import __version__
 from journey_mcp.core import telemetry
 from journey_mcp.core.errors import JourneyError
-from journey_mcp.core.redaction import Redactor, redactor_of
+from journey_mcp.core.redaction import redactor_of
 from journey_mcp.server import features
 from journey_mcp.server.auth import scopes
 from journey_mcp.server.auth.identity import identity_of
@@ -100,7 +100,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     apps.install(server)
     subscriptions = features.install(server, is_stateful=lifespan.is_local)
     lifespan.on_drain(subscriptions.close)
-    server.middleware.append(_redact_results(redactor_of(*lifespan.secrets)))
+    server.middleware.append(_redact_results(lifespan.secrets))
     if lifespan.confirms:
         # proves that the state which a client returns with an answer is ours, recent, and of this very call;
         # only with confirmation, because the cipher takes time and memory
@@ -119,12 +119,15 @@ def _cache_hints(lifespan: Lifespan) -> "dict[CacheableMethod, CacheHint]":
     }
 
 
-def _redact_results(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
+def _redact_results(secrets_of_server: Sequence[str]) -> "ServerMiddleware[Lifespan]":
     """Return middleware that redacts secrets in results about tasks. It runs last, after all other changes."""
+    ours = redactor_of(*secrets_of_server)
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
         if not ctx.method.startswith(("tools/call", "tasks/", "resources/")):
             return await call_next(ctx)
+        keys = identity_of(ctx).keys
+        redactor = redactor_of(*secrets_of_server, *keys.by_provider.values()) if keys else ours
         try:
             result = await call_next(ctx)
         except MCPError as error:

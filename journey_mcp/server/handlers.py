@@ -11,6 +11,7 @@ from journey_mcp.core.errors import JourneyError, StoreUnavailable, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
 from journey_mcp.core.reports import internal_error
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.task_query import PAGE_SIZE
@@ -60,9 +61,11 @@ class Caller:
     has_gallery: bool = False
     """The client shows the gallery."""
     providers: tuple[str, ...] | None = None
-    """The only providers for this principal."""
+    """The only providers whose configured keys this principal may use."""
+    keys: CallerKeys = NO_KEYS
+    """Provider keys of the caller's own."""
     catalog: Catalog | None = None
-    """Their part of the catalog; `None` for all of it."""
+    """What these offer; `None` for all that is configured."""
 
 
 _MAX_UNKNOWN_ID = 40
@@ -186,6 +189,7 @@ async def call(params: types.CallToolRequestParams, studio: Studio, tool_set: To
         takes_previews(ctx, studio.settings.preview),
         apps.is_declared(ctx) or apps.is_wanted(params),
         identity.providers,
+        identity.keys,
         tool_set.catalog,
     )
     try:
@@ -243,6 +247,7 @@ async def _create(
         fresh=parsed.fresh,
         confirm=caller.confirm,
         providers=caller.providers,
+        keys=caller.keys,
     )
     if caller.takes_previews:
         studio.previews.expect(created.task)

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from journey_mcp.core import provider_keys
 from journey_mcp.core.concurrency import Limits, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.fleet_secret import FleetSecret
@@ -72,16 +73,9 @@ def _in_lower_case(value: Any) -> Any:
 
 
 def _key(secret: SecretStr) -> SecretStr:
-    if fault := _fault_of(secret.get_secret_value()):
+    if fault := provider_keys.fault_of(secret.get_secret_value()):
         raise ValueError(fault)
     return secret
-
-
-def _fault_of(secret: str) -> str | None:
-    """Return why a text cannot be a key in a header, without repeating it."""
-    if not (secret.isascii() and secret.isprintable()):
-        return "has characters that cannot be sent in a header; copy the whole key and nothing else"
-    return "has a blank in it, and keys have no blanks" if " " in secret else None
 
 
 def _origins(text: str) -> tuple[HttpsOrigin, ...]:
@@ -268,6 +262,13 @@ class Settings(BaseModel):
         None,
         title="JOURNEY_MCP_OAUTH_AUDIENCE",
         description="The audience (`aud`) of these tokens; default: `JOURNEY_MCP_SERVER_URL` with `/mcp`.",
+    )
+    caller_keys: Annotated[Literal["on", "off"], InAnyCase] = Field(
+        "off",
+        title="JOURNEY_MCP_CALLER_KEYS",
+        description="`on`: a caller over HTTP may send provider keys of their own, in headers such as "
+        "`x-journey-key-journeyapi`, and pays with them ([Authentication](docs/authentication.md#keys-of-callers)). "
+        "Needs `JOURNEY_MCP_SECRET`. Default `off`: such a request is rejected.",
     )
     secret: Fleet | None = Field(
         None,
@@ -505,7 +506,7 @@ class Settings(BaseModel):
         key = self.value_of(variable)
         if key is not None and variable in self.others:
             check_written(variable, key, is_secret=True)
-            if fault := _fault_of(key):
+            if fault := provider_keys.fault_of(key):
                 raise _wrong(variable, "(secret)", fault, is_key=True)
         return key
 
@@ -549,6 +550,11 @@ class Settings(BaseModel):
     def link_base_url(self) -> str | None:
         """The address at which this process serves stored images to everybody who has a link; `None` if it does not."""
         return self.server_url if self.is_over_http else None
+
+    @property
+    def may_have_caller_keys(self) -> bool:
+        """Whether callers may have provider keys of their own: sent with requests, or in the tokens file."""
+        return self.is_over_http and (self.caller_keys == "on" or self.tokens_file is not None)
 
     def over_http(self) -> "Settings":
         """Return the settings of a server over HTTP.
@@ -627,8 +633,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         value = "(secret)" if _is_secret(field) else repr(_shown(field, given[field]))
         fault = problem["msg"].removeprefix("Value error, ")
         raise _wrong(name, value, fault, is_key=field in _keys()) from error
-    if not settings.keys and not settings.others and settings.sandbox == "off":
+    if not settings.keys and not settings.others and settings.sandbox == "off" and settings.caller_keys == "off":
         raise no_key()
+    if settings.caller_keys == "on" and settings.secret is None:
+        raise SetupError(
+            "JOURNEY_MCP_CALLER_KEYS=on needs JOURNEY_MCP_SECRET: keys of callers are stored sealed with it.",
+            next_step="Set JOURNEY_MCP_SECRET; `openssl rand -hex 32` makes a secret.",
+        )
     return settings
 
 

@@ -28,7 +28,7 @@ class Usable(NamedTuple):
 
 def is_made_at(account: Account, task: Task) -> bool:
     """Return whether a task ran at this account, as far as its provider and address tell."""
-    return (task.provider, task.base_url) == (account.provider, account.base_url)
+    return (task.provider, task.base_url) == (account.provider, account.address)
 
 
 def usable_actions(task: Task, clients: ProviderClients, catalog: Catalog) -> Iterator[Usable]:
@@ -36,7 +36,7 @@ def usable_actions(task: Task, clients: ProviderClients, catalog: Catalog) -> It
     kind = task.request.kind
     for its in catalog.actions.values():
         for action in its:
-            is_here = is_made_at(clients.account_of(action), task)
+            is_here = clients.runs_where(task, action)
             if (is_here and takes(action, kind)) or (action.images.is_taken and (is_here or task.provider != SANDBOX)):
                 yield Usable(action, None)
             elif is_here and (first := required_first(action, kind, catalog)):

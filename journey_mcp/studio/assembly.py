@@ -203,7 +203,7 @@ def _assemble(
         failover = Failover(task_id, attempts, journal, cooldowns, budget, clock, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
-    planner = Planner(clients, cooldowns, budget, safe_http, workers)
+    planner = Planner(cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     refiner = Refiner(clients, journal, reader, store, images.finder)
     creator = Creator(

@@ -15,8 +15,8 @@ from journey_mcp.engine.cooldowns import Cooldowns, by_name
 from journey_mcp.engine.failover import Attempt
 from journey_mcp.media.workers import CallersWorkers, Workers
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.registry import Catalog, Offer
+from journey_mcp.providers.clients import UsableProviders
+from journey_mcp.registry import Offer
 from journey_mcp.routing import router
 from journey_mcp.routing.language import Verdict, judge
 from journey_mcp.studio.inputs import Fitter, InputImages
@@ -39,46 +39,50 @@ class Planner:
 
     def __init__(
         self,
-        clients: ProviderClients,
         cooldowns: Cooldowns,
         budget: Budget,
         safe_http: SafeHttpClient,
         workers: Workers,
     ) -> None:
-        self._clients = clients
-        self._catalog = clients.catalog
         self._cooldowns = cooldowns
         self._budget = budget
         self._safe_http = safe_http
         self._workers = workers
 
     async def route(
-        self, request: ImageRequest, offers: Sequence[Offer], images: InputImages, catalog: Catalog
+        self, request: ImageRequest, offers: Sequence[Offer], images: InputImages, usable: UsableProviders
     ) -> router.Route:
-        """Return which of the offers, all of this catalog, take the request; no image is read for that.
+        """Return which of the offers, all of the caller's catalog, take the request; no image is read for that.
 
         Raises:
             InvalidRequest: none does.
         """
         return router.plan(
             request,
-            catalog,
+            usable.catalog,
             verdict=await _verdict(request.prompt, offers),
-            requires_upload=lambda offer: images.requires_upload(self._clients.account_of(offer)),
-            on_cooldown=await self._on_cooldown(offers),
+            requires_upload=lambda offer: images.requires_upload(usable.account_of(offer)),
+            on_cooldown=await self._on_cooldown(offers, usable),
         )
 
-    async def plan(self, request: ImageRequest, route: router.Route, images: InputImages, principal: Principal) -> Plan:
+    async def plan(
+        self,
+        request: ImageRequest,
+        route: router.Route,
+        images: InputImages,
+        principal: Principal,
+        usable: UsableProviders,
+    ) -> Plan:
         """Return the attempts of a route, with images that were read; the first attempt is prepared.
 
         Raises:
             InvalidRequest: no offer can take the images.
         """
         fitter = CallersWorkers(self._workers, principal)
-        attempts = [self._attempt(candidate, images, fitter) for candidate in route.candidates]
+        attempts = [self._attempt(candidate, images, fitter, usable) for candidate in route.candidates]
         attempts, problems = await _from_first_prepared(attempts)
         if not attempts:
-            raise router.no_offer_error(request, {**route.violations, **problems}, self._catalog)
+            raise router.no_offer_error(request, {**route.violations, **problems}, usable.catalog)
         first = attempts[0]
         _, notices = await first.prepare()
         return Plan(attempts, (*route.notices(first.offer, problems), *first.notices, *notices))
@@ -89,6 +93,7 @@ class Planner:
         request: ImageRequest,
         images: InputImages,
         principal: Principal,
+        usable: UsableProviders,
         *,
         parent: Parent | None,
         notices: Sequence[Notice],
@@ -99,22 +104,27 @@ class Planner:
             InvalidRequest: the offer cannot take the image.
         """
         candidate = router.Candidate(offer=offer, request=request, notices=tuple(notices))
-        attempt = self._attempt(candidate, images, CallersWorkers(self._workers, principal), parent)
+        attempt = self._attempt(candidate, images, CallersWorkers(self._workers, principal), usable, parent)
         _, more = await attempt.prepare()
         return Plan([attempt], (*attempt.notices, *more))
 
-    async def _on_cooldown(self, offers: Sequence[Offer]) -> dict[str, str]:
+    async def _on_cooldown(self, offers: Sequence[Offer], usable: UsableProviders) -> dict[str, str]:
         """Return which providers are on cooldown, and why; with one offer there is no choice to make."""
         if len(offers) == 1:
             return {}
-        found = by_name(await self._cooldowns.all(), self._clients.accounts)
+        found = by_name(await self._cooldowns.all(), usable.accounts)
         return {name: cooldown.reason for name, cooldown in found.items()}
 
     def _attempt(
-        self, candidate: router.Candidate, images: InputImages, fitter: Fitter, parent: Parent | None = None
+        self,
+        candidate: router.Candidate,
+        images: InputImages,
+        fitter: Fitter,
+        usable: UsableProviders,
+        parent: Parent | None = None,
     ) -> Attempt:
         offer = candidate.offer
-        account = self._clients.account_of(offer)
+        account = usable.account_of(offer)
         ready: tuple[PreparedRequest, tuple[Notice, ...]] | None = None
 
         async def prepare() -> tuple[PreparedRequest, tuple[Notice, ...]]:
@@ -128,9 +138,9 @@ class Planner:
         return Attempt(
             offer=offer,
             account=account,
-            provider=self._clients.provider_of(offer),
+            provider=usable.provider_of(offer),
             cost=candidate.cost,
-            charges={} if is_free else self._budget.charges(offer, self._catalog, candidate.cost),
+            charges={} if is_free else self._budget.charges(offer, usable.catalog, candidate.cost),
             notices=candidate.notices,
             prepare=prepare,
         )

@@ -7,6 +7,7 @@ from functools import partial
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.provider_keys import CallerKeys
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import DuplicatePolicy, Task, new_task_id
 from journey_mcp.engine import deduplication
@@ -14,8 +15,7 @@ from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.deduplication import Created
 from journey_mcp.engine.failover import Attempt
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
-from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.registry import Catalog
+from journey_mcp.providers.clients import ProviderClients, UsableProviders
 from journey_mcp.routing import actions, model_names, router, validation
 from journey_mcp.studio.attempts import Plan, Planner
 from journey_mcp.studio.image_sources import ImageFinder, Roots
@@ -43,7 +43,6 @@ class Creator:
     ) -> None:
         self._clock = clock
         self._clients = clients
-        self._catalog = clients.catalog
         self._webhooks = webhooks
         self._images = images
         self._planner = planner
@@ -61,32 +60,34 @@ class Creator:
         fresh: bool,
         confirm: Confirm | None,
         providers: Collection[str] | None,
+        keys: CallerKeys,
     ) -> Created:
         """Check the request, store its task and start it; see `Studio.create`."""
         if request.webhook_url is not None:
             await self._webhooks.check(request.webhook_url)
-        catalog = self._catalog if providers is None else self._catalog.only(providers)
+        usable = self._clients.usable(principal, providers=providers, keys=keys)
         if request.action is not None:
             return await self._refine(
-                request, principal, catalog, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
+                request, principal, usable, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
             )
-        request, read_as = model_names.with_resolved_model(request, catalog)
-        offers = validation.offers_of(request, catalog)
-        router.check_images(request, offers, catalog)
+        request, read_as = model_names.with_resolved_model(request, usable.catalog)
+        offers = validation.offers_of(request, usable.catalog)
+        router.check_images(request, offers, usable.catalog)
         images = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)
-        route = await self._planner.route(request, offers, images, catalog)
+        route = await self._planner.route(request, offers, images, usable)
         # no file is opened for a call that no offer takes
         images = await images.read()
         request = images.named_in(request)
-        key = deduplication.digest(request, images.digests, self._clients.sandbox_url)
-        make_plan = partial(self._planner.plan, request, route, images, principal)
+        key = deduplication.digest(request, images.digests, usable.sandbox_url, usable.own_accounts(offers))
+        make_plan = partial(self._planner.plan, request, route, images, principal, usable)
+        read_as = (*usable.notices, *read_as)
         return await self._start(request, principal, key, make_plan, read_as, fresh=fresh, confirm=confirm)
 
     async def _refine(
         self,
         request: ImageRequest,
         principal: Principal,
-        catalog: Catalog,
+        usable: UsableProviders,
         *,
         files_allowed: bool,
         roots: Roots | None,
@@ -94,19 +95,21 @@ class Creator:
         confirm: Confirm | None,
     ) -> Created:
         """Check a request that refines an image, store its task and start it."""
-        request, read_as = actions.with_resolved_action(request, catalog)
-        usable = catalog.actions[request.action or ""]
+        request, read_as = actions.with_resolved_action(request, usable.catalog)
         found = await self._refiner.find(request, usable, principal, files_allowed=files_allowed, roots=roots)
-        key = deduplication.digest(found.request, found.images.digests, self._clients.sandbox_url)
+        own_accounts = usable.own_accounts([found.offer])
+        key = deduplication.digest(found.request, found.images.digests, usable.sandbox_url, own_accounts)
         make_plan = partial(
             self._planner.follow_up,
             found.offer,
             found.request,
             found.images,
             principal,
+            usable,
             parent=found.parent,
             notices=found.notices,
         )
+        read_as = (*usable.notices, *read_as)
         return await self._start(found.stored, principal, key, make_plan, read_as, fresh=fresh, confirm=confirm)
 
     async def _start(
@@ -143,13 +146,14 @@ class Creator:
             principal=principal,
             request=request,
             provider=first.account.provider,
-            base_url=first.account.base_url,
+            base_url=first.account.address,
             created_at=now,
             updated_at=now,
             cost=first.cost,
             charges=first.charges,
-            notices=tuple(dict.fromkeys((*self._clients.notices, *notices))),
+            notices=tuple(dict.fromkeys(notices)),
             deduplication_key=key,
             duplicate_policy=DuplicatePolicy.JOIN,
+            sealed_key=first.account.sealed_key,
             webhook_secret=secrets.token_urlsafe(32) if self._is_listening else None,
         )

@@ -14,8 +14,8 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.task_reader import TaskReader
 from journey_mcp.media.image_text import WholeTask
 from journey_mcp.providers.base import Account
-from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.registry import Action, Offer
+from journey_mcp.providers.clients import ProviderClients, UsableProviders
+from journey_mcp.registry import Action, Catalog, Offer
 from journey_mcp.routing.actions import listed, required_first, takes
 from journey_mcp.routing.validation import with_checked_prompt
 from journey_mcp.store import Store
@@ -71,7 +71,6 @@ class Refiner:
         self, clients: ProviderClients, journal: Journal, reader: TaskReader, store: Store, images: ImageFinder
     ) -> None:
         self._clients = clients
-        self._catalog = clients.catalog
         self._journal = journal
         self._reader = reader
         self._store = store
@@ -80,28 +79,29 @@ class Refiner:
     async def find(
         self,
         request: ImageRequest,
-        actions: Sequence[Action],
+        usable: UsableProviders,
         principal: Principal,
         *,
         files_allowed: bool,
         roots: Roots | None = None,
     ) -> Refinement:
-        """Return how the first of the actions that takes the image runs on it; nothing is sent or stored.
+        """Return how the first of the request's actions that takes the image runs on it; nothing is sent or stored.
 
         Raises:
             InvalidRequest: the image, or the prompt, is not taken; states what is.
         """
+        actions = usable.catalog.actions[request.action or ""]
         _check_prompt_taken(request, actions[0])
         earlier = await self._earlier(request, principal, actions[0])
         if earlier is not None:
             for action in actions:
-                if found := await self._on_parent(request, action, earlier, principal):
+                if found := await self._on_parent(request, action, earlier, principal, usable):
                     return found
         taking = next((action for action in actions if action.images.is_taken), None)
-        if taking is None or (earlier and self._is_of_other_sandbox(earlier.task, taking)):
-            raise self._not_taken(actions[0], earlier)
+        if taking is None or (earlier and _is_of_other_sandbox(earlier.task, usable.account_of(taking))):
+            raise self._not_taken(actions[0], earlier, usable)
         return await self._on_image(
-            request, taking, principal, earlier=earlier, files_allowed=files_allowed, roots=roots
+            request, taking, principal, usable, earlier=earlier, files_allowed=files_allowed, roots=roots
         )
 
     async def _earlier(self, request: ImageRequest, principal: Principal, action: Action) -> _Earlier | None:
@@ -122,32 +122,36 @@ class Refiner:
         return _Earlier(id=named, task=task)
 
     async def _on_parent(
-        self, request: ImageRequest, action: Action, earlier: _Earlier, principal: Principal
+        self,
+        request: ImageRequest,
+        action: Action,
+        earlier: _Earlier,
+        principal: Principal,
+        usable: UsableProviders,
     ) -> Refinement | None:
         """Return how the action runs on the run that made the image; `None` if it cannot."""
         kind = earlier.task.request.kind
-        if not is_made_at(self._clients.account_of(action), earlier.task):
+        if not is_made_at(usable.account_of(action), earlier.task):
             return None
         if takes(action, kind):
             # where a grid is incomplete, the image itself can still be sent
             is_sent_itself = action.images.is_taken and not earlier.has_known_number
-            return None if is_sent_itself else self._refinement(request, action, earlier)
-        first = required_first(action, kind, self._catalog)
+            return None if is_sent_itself else _refinement(request, action, earlier, usable.catalog)
+        first = required_first(action, kind, usable.catalog)
         if first is None:
             return None
-        made = await self._made_by(first, earlier, principal)
+        made = await self._made_by(first, earlier, principal, usable.account_of(first))
         notice = Notice.of(
             "parent_reused", action=action.id, first=first.id, parent=str(made.id), given=str(earlier.id)
         )
-        return self._refinement(request, action, made, notice)
+        return _refinement(request, action, made, usable.catalog, notice)
 
-    async def _made_by(self, first: Action, candidate: _Earlier, principal: Principal) -> _Earlier:
+    async def _made_by(self, first: Action, candidate: _Earlier, principal: Principal, account: Account) -> _Earlier:
         """Return the newest image that an action made from a candidate.
 
         Raises:
             ActionRequired: there is none; nothing is bought without being asked for.
         """
-        account = self._clients.account_of(first)
         stored = await self._store.tasks.refining(str(candidate.id), principal=principal)
         newest = [self._journal.get(task.id) or task for task in stored if task.request.action == first.id]
         here = [task for task in newest if is_made_at(account, task)]
@@ -165,31 +169,19 @@ class Refiner:
             f"({first.price}) first, then repeat this call.",
         )
 
-    def _refinement(self, request: ImageRequest, action: Action, made: _Earlier, *notices: Notice) -> Refinement:
-        if action.sends_number and not made.has_known_number:
-            raise ImageNotRefinable(
-                f"The provider returned only {len(made.task.images)} usable images of the grid of {made.task.id}, so "
-                f"it is not known which of them {made.id} is there.",
-                next_step="Nothing was charged. Refine an image of another task, or make the image again.",
-            )
-        number = made.id.number if action.sends_number and made.is_in_grid else None
-        assert made.task.prediction_id is not None  # noqa: S101  # it has succeeded
-        parent = Parent(prediction_id=made.task.prediction_id, number=number)
-        request = replace(request, model=made.task.request.model, image=str(made.id))
-        return self._checked(request, action, made, _NO_IMAGES, parent, notices)
-
     async def _on_image(
         self,
         request: ImageRequest,
         action: Action,
         principal: Principal,
+        usable: UsableProviders,
         *,
         earlier: _Earlier | None,
         files_allowed: bool,
         roots: Roots | None,
     ) -> Refinement:
         """Return how the action runs on an image that is sent itself, such as one at a public URL."""
-        account = self._clients.account_of(action)
+        account = usable.account_of(action)
         named = replace(request, image=str(earlier.id)) if earlier else request
         images = await self._images.find(named, principal, files_allowed=files_allowed, roots=roots)
         if (problem := images.requires_upload(account)) and not action.images.takes_data:
@@ -199,62 +191,81 @@ class Refiner:
             )
         images = await images.read()
         request = replace(images.named_in(request), model=action.id)
-        return self._checked(request, action, earlier, images, None, ())
+        return _checked(request, action, earlier, images, None, (), usable.catalog)
 
-    def _checked(
-        self,
-        request: ImageRequest,
-        action: Action,
-        earlier: _Earlier | None,
-        images: InputImages,
-        parent: Parent | None,
-        notices: Sequence[Notice],
-    ) -> Refinement:
-        offer = self._with_switches(action.offer_for(request.model))
-        request, about_prompt = with_checked_prompt(request, offer, self._catalog)
-        return Refinement(
-            request=request,
-            prompt=earlier.task.request.prompt if earlier else "",
-            offer=offer,
-            images=images,
-            parent=parent,
-            notices=(*notices, *about_prompt),
-        )
-
-    def _with_switches(self, offer: Offer) -> Offer:
-        """Return the offer of an action, which reads prompts as its model does."""
-        its = next((o for o in self._catalog.offers.get(offer.model, ()) if o.provider == offer.provider), None)
-        return replace(offer, switches=its.switches, prompt_max_length=its.prompt_max_length) if its else offer
-
-    def _is_of_other_sandbox(self, task: Task, action: Action) -> bool:
-        return task.provider == SANDBOX and not is_made_at(self._clients.account_of(action), task)
-
-    def _not_taken(self, action: Action, earlier: _Earlier | None) -> ImageNotRefinable:
+    def _not_taken(self, action: Action, earlier: _Earlier | None, usable: UsableProviders) -> ImageNotRefinable:
         """Return why an action does not take an image, and which do."""
-        account = self._clients.account_of(action)
+        account = usable.account_of(action)
         if earlier is None:
             return ImageNotRefinable(
                 f"{action.id} takes only images that were made here, by {listed(action.parents)}.",
                 next_step="Give the id of such an image (tsk_….2). "
-                f"{self._alternatives(None)} Nothing was charged.".strip(),
+                f"{self._alternatives(None, usable)} Nothing was charged.".strip(),
             )
         if reason := _elsewhere(earlier, account):
             return ImageNotRefinable(
-                reason, next_step=f"{self._alternatives(earlier.task)} Nothing was charged.".strip()
+                reason, next_step=f"{self._alternatives(earlier.task, usable)} Nothing was charged.".strip()
             )
         return ImageNotRefinable(
             f"{action.id} takes images made by {listed(action.parents)}; {earlier.id} was made by "
             f"{earlier.task.request.kind}.",
-            next_step=f"{self._alternatives(earlier.task)} Nothing was charged.".strip(),
+            next_step=f"{self._alternatives(earlier.task, usable)} Nothing was charged.".strip(),
         )
 
-    def _alternatives(self, task: Task | None) -> str:
+    def _alternatives(self, task: Task | None, usable: UsableProviders) -> str:
         """Return which actions take the images of a task, or any image."""
         if task is not None:
-            names = [usable.action.id for usable in usable_actions(task, self._clients, self._catalog)]
+            names = [one.action.id for one in usable_actions(task, self._clients, usable.catalog)]
         else:
-            names = [one.id for its in self._catalog.actions.values() for one in its if one.images.is_taken]
+            names = [one.id for its in usable.catalog.actions.values() for one in its if one.images.is_taken]
         return f"It can be refined with {listed(names)}." if names else "edit_image may take it."
+
+
+def _refinement(
+    request: ImageRequest, action: Action, made: _Earlier, catalog: Catalog, *notices: Notice
+) -> Refinement:
+    if action.sends_number and not made.has_known_number:
+        raise ImageNotRefinable(
+            f"The provider returned only {len(made.task.images)} usable images of the grid of {made.task.id}, so "
+            f"it is not known which of them {made.id} is there.",
+            next_step="Nothing was charged. Refine an image of another task, or make the image again.",
+        )
+    number = made.id.number if action.sends_number and made.is_in_grid else None
+    assert made.task.prediction_id is not None  # noqa: S101  # it has succeeded
+    parent = Parent(prediction_id=made.task.prediction_id, number=number)
+    request = replace(request, model=made.task.request.model, image=str(made.id))
+    return _checked(request, action, made, _NO_IMAGES, parent, notices, catalog)
+
+
+def _checked(
+    request: ImageRequest,
+    action: Action,
+    earlier: _Earlier | None,
+    images: InputImages,
+    parent: Parent | None,
+    notices: Sequence[Notice],
+    catalog: Catalog,
+) -> Refinement:
+    offer = _with_switches(action.offer_for(request.model), catalog)
+    request, about_prompt = with_checked_prompt(request, offer, catalog)
+    return Refinement(
+        request=request,
+        prompt=earlier.task.request.prompt if earlier else "",
+        offer=offer,
+        images=images,
+        parent=parent,
+        notices=(*notices, *about_prompt),
+    )
+
+
+def _with_switches(offer: Offer, catalog: Catalog) -> Offer:
+    """Return the offer of an action, which reads prompts as its model does."""
+    its = next((o for o in catalog.offers.get(offer.model, ()) if o.provider == offer.provider), None)
+    return replace(offer, switches=its.switches, prompt_max_length=its.prompt_max_length) if its else offer
+
+
+def _is_of_other_sandbox(task: Task, account: Account) -> bool:
+    return task.provider == SANDBOX and not is_made_at(account, task)
 
 
 def _first(task: WholeTask) -> ImageId:
@@ -277,6 +288,11 @@ def _elsewhere(earlier: _Earlier, account: Account) -> str | None:
     if task.provider == SANDBOX:
         ended = " that has ended" if account.provider == SANDBOX else ""
         return f"{earlier.id} was made in a sandbox{ended}: {account.provider} does not know it."
+    if task.provider == account.provider and task.base_url.partition("#")[0] == account.base_url:
+        return (
+            f"{earlier.id} was made at {task.provider} with another key than this call uses, and only the account of "
+            "that key knows the image."
+        )
     if task.provider == account.provider:
         return f"{earlier.id} was made at {task.provider} ({task.base_url}), which this server does not use."
     return f"{earlier.id} was made at {task.provider}; this action takes only images made at {account.provider}."

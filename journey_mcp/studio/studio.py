@@ -8,6 +8,7 @@ from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.money import SpendSummary
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.task_query import ALL_TASKS, TaskQuery
 from journey_mcp.core.tasks import Task
@@ -25,7 +26,7 @@ from journey_mcp.engine.task_list import read_newest, read_spent
 from journey_mcp.engine.totals import read_totals
 from journey_mcp.engine.waiting import Report, Wait, Waiting, all_answered, all_final, any_final
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers.accounts import not_polled_reason
+from journey_mcp.providers.base import SupportsCancel
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.registry import Catalog
 from journey_mcp.settings import Settings
@@ -115,12 +116,13 @@ class Studio:
         fresh: bool = False,
         confirm: Confirm | None = None,
         providers: Collection[str] | None = None,
+        keys: CallerKeys = NO_KEYS,
     ) -> Created:
         """Check the request, store a task and start it; or return the task of a duplicate call.
 
         `files_allowed` lets images be paths of this machine, also in the `roots` of the client; `fresh` makes a new
         task although there are duplicates; `confirm` asks a person to agree to a high cost; `providers` are the only
-        ones for this caller.
+        ones of the settings for this caller, and `keys` the caller's own.
 
         Raises:
             InvalidRequest, OverBudget, Declined, NotConfirmed, PerhapsPaid: nothing was stored or sent.
@@ -134,6 +136,7 @@ class Studio:
             fresh=fresh,
             confirm=confirm,
             providers=providers,
+            keys=keys,
         )
 
     async def keep_image(self, request: KeepRequest, principal: Principal) -> Upload:
@@ -218,12 +221,15 @@ class Studio:
     async def _cancel(self, task: Task) -> tuple[Task, Notice]:
         if reason := self.elsewhere(task):
             return task, reason
+        offer, canceler = self._clients.offer_of(task), self._canceler_of(task)
+        return await cancellation.cancel(task, offer, canceler, journal=self._journal, outcomes=self._outcomes)
+
+    def _canceler_of(self, task: Task) -> SupportsCancel | None:
+        """Return the adapter that cancels a task at its provider; `None` if it has ended, or that is not possible."""
+        if task.status.is_final or not self._clients.has_feature(task, "cancel"):
+            return None
         provider = self._clients.upstream_of(task).provider
-        can_cancel = self._clients.has_feature(task, "cancel")
-        offer = self._clients.offer_of(task)
-        return await cancellation.cancel(
-            task, offer, provider, can_cancel=can_cancel, journal=self._journal, outcomes=self._outcomes
-        )
+        return provider if isinstance(provider, SupportsCancel) else None
 
     async def newest(self, principal: Principal, query: TaskQuery = ALL_TASKS) -> list[Task]:
         """Return the principal's tasks that match, the newest first.
@@ -304,7 +310,7 @@ class Studio:
 
     def elsewhere(self, task: Task) -> Notice | None:
         """Return why this process does not poll a running task; `None` if it does."""
-        return not_polled_reason(task, self._clients.accounts)
+        return self._clients.not_polled_reason(task)
 
     @property
     def _saves(self) -> bool:

@@ -14,11 +14,12 @@ import anyio
 import httpx2
 import pytest
 from manual_clock import ManualClock, until
-from support import SERVICES, coarse, environment_of, make_request, running_studio, settings_for
+from support import SERVICES, coarse, environment_of, make_request, running_studio, settings_for, until_accepted
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.provider_keys import CallerKeys
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import CallbackUrls, token_of
@@ -485,3 +486,24 @@ async def test_a_refinement_is_reported_by_webhook(tmp_path: Path, faults: tuple
         assert (ended.status, len(ended.images), here.polls) == (Status.SUCCEEDED, 4, polls)
         (*_, entry) = here.upstream.sandbox.request_log.submissions
         assert (entry.endpoint, {"webhook_url", "webhook_secret"} <= set(entry.request)) == ("variations", True)
+
+
+@pytest.mark.parametrize("service", MODELS)
+async def test_a_webhook_reports_a_task_of_a_callers_account(tmp_path: Path, service: str) -> None:
+    """Verified with what that account has, and not once the key cannot be opened."""
+    keys = CallerKeys({service: "own-key-0123456789"})
+    clock = ManualClock()
+    async with sandbox.running(coarse(speed=50, seed=7)) as upstream:
+        upstream.sandbox.faults.replace([sandbox.Fault.parse(f"{service}/submit:delay=0.2")])
+        async with listening_beside(upstream, tmp_path, clock=clock, JOURNEY_MCP_SECRET="s" * 32) as here:
+            made = (await here.studio.create(request(service), LOCAL, keys=keys)).task
+            task = await here.ended(made)
+            assert (task.status, task.has_own_key, here.polls) == (Status.SUCCEEDED, True, 0)
+            await until(lambda: here.deliveries == ["204"])
+            upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
+            running = (await here.studio.create(request(service, prompt="2"), LOCAL, keys=keys)).task
+            running = await until_accepted(here.studio, running)
+            here.studio.begin_shutdown()
+        async with listening_beside(upstream, tmp_path, clock=clock, JOURNEY_MCP_SECRET="t" * 32) as here:
+            assert await here.post(running, FINISHED, x_webhook_secret=running.callback_secret or "") == 404
+            here.studio.begin_shutdown()

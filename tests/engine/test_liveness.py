@@ -54,6 +54,14 @@ class Polled:
         """Return the address of the example."""
         return [(TASK.provider, TASK.base_url)]
 
+    def serves(self, task: Task) -> bool:
+        """Return that it runs with a key of the settings."""
+        return not task.has_own_key
+
+    def lacks_key_of(self, task: Task) -> bool:
+        """Return the opposite."""
+        return task.has_own_key
+
     def add(self, task: Task, *, now: bool = False) -> None:
         """Keep the time."""
         assert now

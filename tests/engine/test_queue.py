@@ -11,7 +11,8 @@ from typing import Any
 
 import anyio
 import pytest
-from manual_clock import until
+from manual_clock import ManualClock, until
+from store.examples import TASK
 from support import (
     Environment,
     client_of,
@@ -34,6 +35,8 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.queue import Queues
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.sandbox import JourneyApiSettings
@@ -735,3 +738,26 @@ async def test_the_built_in_sandbox_has_a_queue_too(tmp_path: Path) -> None:
         tasks = await enqueued(studio, *map(str, range(20)), model="flux-schnell")
         found = await studio.fetch([task.id for task in tasks], LOCAL, seconds=1e6)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+
+
+async def test_queues_without_tasks_are_forgotten_when_there_are_very_many(tmp_path: Path) -> None:
+    """Callers bring any number of accounts; a queue in which a task waits stays."""
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store, anyio.create_task_group() as group:
+        clock = ManualClock()
+        queues = Queues(Journal(store, clock, store.notifications), store.queue, clock, {})
+        (operators,) = accounts_of(read_settings({"JOURNEYAPI_API_KEY": "k"}), load())
+        busy = replace(operators, sealed_key="busy")
+        first, idle = queues.of(busy), queues.of(operators)
+        held = anyio.Event()
+
+        async def hold() -> None:
+            async with first.slot(TASK):
+                await held.wait()
+
+        group.start_soon(hold)
+        await clock.sleep(1)
+        for number in range(1_000):
+            queues.of(replace(operators, sealed_key=str(number)))
+        assert queues.of(busy) is first
+        assert queues.of(operators) is not idle
+        held.set()

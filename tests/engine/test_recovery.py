@@ -181,6 +181,12 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
                 looked_at.append(clock.now())
                 return [("journeyapi", "u")]
 
+            def serves(self, task: Task) -> bool:
+                return not task.has_own_key
+
+            def lacks_key_of(self, task: Task) -> bool:
+                return task.has_own_key
+
             def add(self, task: Task, *, now: bool = False) -> None:
                 raise AssertionError(f"{task.id} was not accepted, and there is nothing to poll ({now=})")
 

@@ -282,6 +282,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_TOKENS_FILE": "(a file)",
     "JOURNEY_MCP_OAUTH_ISSUER": "https://login.test",
     "JOURNEY_MCP_OAUTH_AUDIENCE": "https://mcp.test/mcp",
+    "JOURNEY_MCP_CALLER_KEYS": "off",
     "JOURNEY_MCP_SECRET": "a secret that all servers of a fleet share",
     "JOURNEY_MCP_DATABASE_LISTEN_URL": "postgresql://nowhere/tasks",
     "JOURNEY_MCP_DATABASE_URL": "sqlite:////nowhere/tasks.db",

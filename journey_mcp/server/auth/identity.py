@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from journey_mcp.core.principals import LOCAL, Principal
+from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
 
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
@@ -24,9 +25,11 @@ class Identity:
     """For people who read the log: the name of a token, or the subject at an issuer."""
     scopes: frozenset[Scope]
     providers: tuple[str, ...] | None = None
-    """The only providers for this principal; `None` for all that are configured."""
+    """The only providers whose configured keys this principal may use; `None` for all."""
     calls_per_minute: int | None = None
     """Instead of the limit in the settings."""
+    keys: CallerKeys = NO_KEYS
+    """Provider keys of the principal's own."""
 
     def allows(self, scope: Scope) -> bool:
         """Whether this scope is granted; who may make images may read them."""

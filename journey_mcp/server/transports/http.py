@@ -19,6 +19,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
 from journey_mcp.server.app import make_server
 from journey_mcp.server.auth.access import Access
+from journey_mcp.server.auth.caller_keys import CallerKeyHeaders
 from journey_mcp.server.auth.middleware import Authentication, Unauthenticated
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.observability.endpoint import MetricsEndpoint
@@ -107,6 +108,7 @@ def make_app(
     middleware = [
         Middleware(OpenRoutes, routes=_open_routes(lifespan, access, readiness, open_routes)),
         Middleware(RequestFilter, hosts=settings.hosts_over_http, origins=settings.allowed_origins),
+        Middleware(CallerKeyHeaders, settings=settings),
         # after authentication: strangers cannot fill the memory with bodies
         Middleware(CallBodies, bodies=bodies or call_bodies.limits()),
         Middleware(RateLimit, lifespan=lifespan),
