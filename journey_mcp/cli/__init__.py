@@ -408,7 +408,11 @@ def token_new(
         str | None, typer.Option(help="Spending limits, as in JOURNEY_MCP_BUDGET.", metavar="LIMITS")
     ] = None,
     providers: Annotated[
-        str | None, typer.Option(help="The only providers to use, comma-separated.", metavar="NAMES")
+        str | None,
+        typer.Option(
+            help="The only providers of the settings to use, comma-separated; none: only keys of their own.",
+            metavar="NAMES",
+        ),
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help="The last day on which it is valid (UTC): 2027-01-31.", metavar="DATE")
@@ -421,13 +425,21 @@ def token_new(
     ] = None,
     calls_per_minute: Annotated[str | None, typer.Option(help="Most calls in a minute.", metavar="N")] = None,
     running: Annotated[str | None, typer.Option(help="Most tasks that run at once.", metavar="N")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A provider of which they have a key of their own: it is asked for, or read from a line of standard "
+            "input. May be given several times.",
+            metavar="PROVIDER",
+        ),
+    ] = None,
 ) -> None:
     """Make a token and print it, once."""
-    given = {option: value for option, value in locals().items() if option != "name" and value is not None}
+    given = {o: value for o, value in locals().items() if o not in {"name", "key"} and value is not None}
     with console.errors_reported(as_json=False):
         from journey_mcp.cli import tokens
 
-        tokens.new(name, given)
+        tokens.new(name, given, key or ())
 
 
 @_token_command("list")

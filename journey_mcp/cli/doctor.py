@@ -364,6 +364,23 @@ async def _authentication(settings: Settings) -> list[Finding]:
             message="; ".join([*accepted, *(f"skipped {problem}" for problem in wrong)]),
             next_step="Correct or remove these lines of the tokens file." if wrong else None,
             facts=facts,
+        ),
+        *_caller_keys(settings),
+    ]
+
+
+def _caller_keys(settings: Settings) -> list[Finding]:
+    """Report tokens whose provider keys cannot be used."""
+    entries = read(settings.tokens_file).entries if settings.tokens_file and settings.secret is None else ()
+    names = [entry.name for entry in entries if entry.keys]
+    if not names:
+        return []
+    return [
+        Finding(
+            about="keys of callers",
+            verdict="problem",
+            message=f"provider keys in the tokens file cannot be stored sealed: those of {', '.join(names)}",
+            next_step="Set JOURNEY_MCP_SECRET; `openssl rand -hex 32` makes a secret.",
         )
     ]
 

@@ -1,7 +1,9 @@
 """`token`: make, list and revoke the bearer tokens of `JOURNEY_MCP_TOKENS_FILE`."""
 
+import getpass
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from journey_mcp.cli import console
@@ -12,34 +14,49 @@ from journey_mcp.server.auth import tokens_file
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 
-_COLUMNS = ("name", "scopes", "budget", "providers", "calls per minute", "running", "expires")
+_COLUMNS = ("name", "scopes", "budget", "providers", "own keys", "calls per minute", "running", "expires")
 
 
-def new(name: str, options: Mapping[str, str]) -> None:
+def new(name: str, options: Mapping[str, str], keys_of: Sequence[str] = ()) -> None:
     """Make a token, add it to the file, and print it: it cannot be shown again.
+
+    A key of the token's owner is asked for at each of the providers `keys_of`.
 
     Raises:
         InvalidArguments: the name is taken or cannot be one, or an option is wrong.
         SetupError: the file is not set, or cannot be read or written.
     """
     settings, path = _settings()
+    known = load(settings.registry).providers
+    _check_known(keys_of, known)
+    given = {**options, **{f"key.{provider}": _asked_key(provider) for provider in keys_of}}
     token = tokens_file.new_token()
     try:
         entry = tokens_file.make_entry(
-            name, tokens_file.digest_of(token), [f"{option}={value}" for option, value in options.items()]
+            name, tokens_file.digest_of(token), [f"{option}={value}" for option, value in given.items()]
         )
     except ValueError as error:
         raise InvalidArguments(f"No token was made: {error}.", next_step="Correct it, and run it again.") from error
-    known = load(settings.registry).providers
-    if unknown := [provider for provider in entry.providers or () if provider not in known]:
-        raise InvalidArguments(
-            f"No token was made: there is no provider {unknown[0][:80]!r}.",
-            next_step=f"Providers are {', '.join(known)}.",
-        )
+    _check_known(entry.providers or (), known)
     tokens_file.append(path, entry)
     console.result(token)
     console.info(f"This is the token of {name}. It is not shown again; {path} has only its digest.")
     console.info("A client sends it in the header Authorization: Bearer TOKEN. Running servers accept it at once.")
+
+
+def _check_known(providers: Iterable[str], known: Collection[str]) -> None:
+    if unknown := [provider for provider in providers if provider not in known]:
+        raise InvalidArguments(
+            f"No token was made: there is no provider {unknown[0][:80]!r}.",
+            next_step=f"Providers are {', '.join(known)}.",
+        )
+
+
+def _asked_key(provider: str) -> str:
+    """Return a key that the person types, or a line of standard input: everybody sees the arguments of a process."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"Key at {provider} (not shown): ", stream=sys.stderr).strip()
+    return sys.stdin.readline().strip()
 
 
 def listed(*, as_json: bool) -> None:
@@ -88,7 +105,8 @@ def _row(entry: tokens_file.Entry) -> dict[str, str]:
         "name": entry.name,
         "scopes": ", ".join(sorted(entry.scopes)),
         "budget": format_limits(entry.budget),
-        "providers": ", ".join(entry.providers or ()),
+        "providers": "none" if entry.providers == () else ", ".join(entry.providers or ()),
+        "own_keys": ", ".join(entry.keys.by_provider),
         "calls_per_minute": str(entry.calls_per_minute or ""),
         "running": str(entry.running or ""),
         "expires": f"{expires} (expired)" if entry.is_expired(time.time()) else expires,

@@ -387,7 +387,12 @@ async def test_accepted_tokens_are_shown(journey: CommandLine, sandbox: Running)
         (finding,) = [finding for finding in found if finding["about"] == "authentication"]
         assert (finding["verdict"], finding["facts"]["tokens"]) == ("note", 0)
         assert "skipped line 1: the second word must be sha256:" in finding["told"]
+        await owner.run("token", "new", "eve", "--key", "bfl", stdin=b"own-key-of-eve-01234")
+        (keyless,) = problems(await owner.run("doctor", "--json"))
+        assert keyless["told"].startswith("provider keys in the tokens file cannot be stored sealed: those of eve")
+        assert problems(await owner.given(JOURNEY_MCP_SECRET="s" * 32).run("doctor", "--json")) == []
         issuer.is_away = True
+        file.write_text("broken\n", encoding="utf-8")
         (away,) = problems(await owner.run("doctor", "--json"))
         assert away["told"].startswith(f"the keys of {issuer.url} cannot be had: it has no metadata")
         assert away["next_step"] == "Correct JOURNEY_MCP_OAUTH_ISSUER, or make it reachable from here."

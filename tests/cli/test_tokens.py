@@ -40,6 +40,30 @@ async def test_a_token_is_printed_once_and_stored_as_its_digest(owner: CommandLi
     assert TokensFile(file, Clock()).identify(token).principal == "token:ada"
 
 
+async def test_provider_keys_are_read_from_standard_input(owner: CommandLine, file: Path) -> None:
+    """Everybody sees the arguments of a process; no command prints them."""
+    keys = "own-key-at-bfl-01234\nown-key-at-vtrix-01234\n"
+    made = await owner.run(
+        "token", "new", "ada", "--providers", "none", "--key", "bfl", "--key", "vtrix", stdin=keys.encode()
+    )
+    assert made.code == 0
+    line = file.read_text(encoding="utf-8")
+    assert line.endswith(" providers=none key.bfl=own-key-at-bfl-01234 key.vtrix=own-key-at-vtrix-01234\n")
+    table, listed = await owner.run("token", "list"), await owner.run("token", "list", "--json")
+    assert listed.json["tokens"][0] | {"providers": "none", "own_keys": "bfl, vtrix"} == listed.json["tokens"][0]
+    assert "own-key" not in f"{made.out}{made.err}{table.out}{table.err}{listed.out}{listed.err}"
+
+
+async def test_no_token_is_made_with_a_wrong_key(owner: CommandLine, file: Path) -> None:
+    """Nothing at all on standard input, or an unknown provider; the key is not repeated."""
+    empty = await owner.run("token", "new", "ada", "--key", "bfl", stdin=b"")
+    assert (empty.code, "key.bfl: the key is empty" in empty.err) == (2, True)
+    unknown = await owner.run("token", "new", "ada", "--key", "nobody", stdin=b"own-key-01234\n")
+    assert (unknown.code, "there is no provider 'nobody'" in unknown.err) == (2, True)
+    assert "own-key" not in unknown.err
+    assert not file.exists()
+
+
 async def test_tokens_are_listed_and_revoked(owner: CommandLine, file: Path) -> None:
     """As a table or as JSON, without anything that opens the door."""
     await owner.run("token", "new", "ada", "--expires", "2020-01-01", "--budget", "2usd/day")
@@ -47,7 +71,7 @@ async def test_tokens_are_listed_and_revoked(owner: CommandLine, file: Path) -> 
     with file.open("a", encoding="utf-8") as written:
         written.write("broken\n")
     listed = await owner.run("token", "list", "--json")
-    empty = {"budget": "", "providers": "", "calls_per_minute": "", "running": "", "expires": ""}
+    empty = {"budget": "", "providers": "", "own_keys": "", "calls_per_minute": "", "running": "", "expires": ""}
     rows: list[dict[str, Any]] = [
         {**empty, "name": "ada", "budget": "2usd/day", "expires": "2020-01-01 (expired)"},
         {**empty, "name": "bob"},

@@ -1,9 +1,10 @@
 """Bearer tokens in a file: one line each, with the digest of the token, its name and what it may do.
 
     NAME sha256:DIGEST [budget=2usd/day] [providers=a,b] [expires=2027-01-31] [scopes=images:read]
-        [calls_per_minute=60] [running=5]
+        [calls_per_minute=60] [running=5] [key.journeyapi=KEY]
 
-A token has 256 random bits, so that a plain digest of it cannot be reversed. `#` begins a comment.
+A token has 256 random bits, so that a plain digest of it cannot be reversed. A provider key is there as it is. `#`
+begins a comment.
 """
 
 import hmac
@@ -24,6 +25,7 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import Limit, format_limits, parse_limits_of_one
 from journey_mcp.core.principals import Principal, principal_of_token
+from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys, fault_of_callers
 from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.server.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
 
@@ -33,6 +35,10 @@ _MAX_BYTES = 1024 * 1024
 _RETRY_AFTER_S = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_OPTION = re.compile(r"[a-z_]{1,20}")
+_KEY = "key."
+_KEY_OF = re.compile(r"key\.([a-z0-9][a-z0-9_-]{0,39})")
+_NONE = "none"
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 _DEFAULT_SCOPES: frozenset[Scope] = frozenset({GENERATE, READ})
 _CHANGEABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -54,16 +60,19 @@ class Entry:
     """The last day on which it is valid, in UTC."""
     calls_per_minute: int | None = None
     running: int | None = None
+    keys: CallerKeys = NO_KEYS
+    """Provider keys of whoever has the token."""
 
     def __str__(self) -> str:
-        """Return the line of the file."""
+        """Return the line of the file, with the provider keys."""
         options = {
             "budget": format_limits(self.budget),
-            "providers": ",".join(self.providers or ()),
+            "providers": _NONE if self.providers == () else ",".join(self.providers or ()),
             "expires": str(self.expires or ""),
             "scopes": "" if self.scopes == _DEFAULT_SCOPES else ",".join(sorted(self.scopes)),
             "calls_per_minute": str(self.calls_per_minute or ""),
             "running": str(self.running or ""),
+            **{f"{_KEY}{provider}": key for provider, key in self.keys.by_provider.items()},
         }
         given = [f"{name}={value}" for name, value in options.items() if value]
         return " ".join([self.name, f"sha256:{self.digest}", *given])
@@ -84,6 +93,7 @@ class Entry:
             self.scopes,
             providers=self.providers,
             calls_per_minute=self.calls_per_minute,
+            keys=self.keys,
         )
 
     @property
@@ -124,14 +134,19 @@ def make_entry(name: str, digest: str, options: Iterable[str] = ()) -> Entry:
             "and begin with a letter or a digit"
         )
     given: dict[str, object] = {}
+    keys: dict[str, str] = {}
     for option in options:
         key, equals, text = option.partition("=")
-        if key not in _OPTIONS or not equals:
-            raise ValueError(f"{option[:80]!r} is not an option; options are {', '.join(f'{n}=…' for n in _OPTIONS)}")
-        if key in given:
+        provider = _KEY_OF.fullmatch(key)
+        if not equals or not (provider or key in _OPTIONS):
+            raise ValueError(f"{_shown(key, equals)} is not an option; options are {', '.join(_NAMES)}")
+        if key in given or (provider and provider[1] in keys):
             raise ValueError(f"{key} is given twice")
-        given[key] = _OPTIONS[key](text)
-    return Entry(name=name, digest=digest, **given)  # type: ignore[arg-type]  # each has the type of its parser
+        if provider:
+            keys[provider[1]] = _key(key, text)
+        else:
+            given[key] = _OPTIONS[key](text)
+    return Entry(name=name, digest=digest, keys=CallerKeys(keys), **given)  # type: ignore[arg-type]  # by their parsers
 
 
 def parse(text: str) -> Parsed:
@@ -169,9 +184,21 @@ def read(path: Path) -> Parsed:
     if len(content) > _MAX_BYTES:
         raise _wrong(path, f"is larger than {_MAX_BYTES:,} bytes", "Name a file of tokens, one in each line.")
     try:
-        return parse(content.decode())
+        parsed = parse(content.decode())
+        return parsed if os.name == "nt" or not status.st_mode & stat.S_IROTH else _without_keys(parsed)
     except UnicodeDecodeError as error:
         raise _wrong(path, "is not a text in UTF-8", "Name a file of tokens, one in each line.") from error
+
+
+def _without_keys(parsed: Parsed) -> Parsed:
+    """Return the tokens without provider keys of a file that every user of this machine can read."""
+    problems = (
+        f"line of {entry.name}: it has a provider key, and every user of this machine can read the file: chmod 600"
+        for entry in parsed.entries
+        if entry.keys
+    )
+    entries = tuple(entry for entry in parsed.entries if not entry.keys)
+    return Parsed(entries=entries, problems=(*parsed.problems, *problems))
 
 
 def append(path: Path, entry: Entry) -> None:
@@ -344,7 +371,22 @@ def _expires(text: str) -> date:
         raise ValueError(f"expires={text[:80]!r} is not a date such as 2027-01-31") from error
 
 
+def _shown(key: str, equals: str) -> str:
+    """Return how an error names an option: without its value, and without a word that may be a key."""
+    return repr(f"{key}=…") if equals and _OPTION.fullmatch(key) else repr(key) if key in _OPTIONS else "a word"
+
+
+def _key(option: str, text: str) -> str:
+    if fault := fault_of_callers(text):
+        raise ValueError(f"{option}: the key {fault}")
+    if "#" in text:
+        raise ValueError(f"{option}: the key has a #, which begins a comment in this file")
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
+    if text.strip().lower() == _NONE:
+        return ()
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     if not names:
         raise ValueError("providers= names no provider")
@@ -368,6 +410,7 @@ _OPTIONS: Mapping[str, Callable[[str], object]] = {
     "calls_per_minute": _count("calls_per_minute"),
     "running": _count("running"),
 }
+_NAMES = (*(f"{name}=…" for name in _OPTIONS), f"{_KEY}PROVIDER=…")
 
 
 def _wrong(path: Path, fault: str, next_step: str) -> SetupError:

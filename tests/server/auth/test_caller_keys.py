@@ -1,4 +1,4 @@
-"""Provider keys in headers: who may bring one, and what happens to a request with one."""
+"""Provider keys in headers and in the tokens file: who may bring one, and what happens to a request with one."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from journey_mcp.server.auth.identity import LOCAL_IDENTITY, Identity
 from journey_mcp.settings import read_settings
 from server.auth.served import ERAS, NEW, Answer, Served, add_token, serving_with
 
-OWN = "own-key-of-ada-0123456789"
+OWN, OTHER = "own-key-of-ada-0123456789", "other-key-of-ada-0123456789"
 ON = {"JOURNEY_MCP_CALLER_KEYS": "on", "JOURNEY_MCP_SECRET": "s" * 40}
 IMAGINE: dict[str, Any] = {"name": "imagine", "arguments": {"prompt": "a kite", "model": "z-image", "wait_s": 60}}
 
@@ -30,7 +30,7 @@ async def imagine(served: Served, token: str | None, era: str = NEW, **headers: 
 async def test_a_key_in_a_header_is_used_for_its_request(tmp_path: Path, era: str) -> None:
     """The operator has none for this provider here; another principal, and a call without the header, have none."""
     file = tmp_path / "tokens"
-    ada, bob = add_token(file, "ada"), add_token(file, "bob", "providers=bfl")
+    ada, bob = add_token(file, "ada", "providers=none"), add_token(file, "bob", "providers=bfl")
     async with serving_with(tmp_path, JOURNEY_MCP_TOKENS_FILE=str(file), **ON) as served:
         made = (await imagine(served, ada, era, x_journey_key_journeyapi=OWN)).structured
         assert (made["status"], made["provider"]) == ("succeeded", "journeyapi")
@@ -38,8 +38,11 @@ async def test_a_key_in_a_header_is_used_for_its_request(tmp_path: Path, era: st
         assert found.structured["tasks"][0]["status"] == "succeeded"
         unknown = await served.call(bob, "fetch_task", era, task_ids=[made["task_id"]])
         assert unknown.structured["tasks"][0]["error"]["code"] == "unknown_task"
+        without = (await imagine(served, ada, era)).structured
+        assert without["error"]["code"] == "setup"
+        assert "in the header x-journey-key-PROVIDER (one of journeyapi, vtrix" in json.dumps(without)
         assert (await imagine(served, bob, era)).structured["error"]["code"] == "unknown_model"
-        assert OWN not in json.dumps([made, found.message])
+        assert OWN not in json.dumps([made, found.message, without])
         assert len(served.upstream.sandbox.request_log.submissions) == 1
 
 
@@ -120,6 +123,16 @@ async def test_strange_headers_are_refused(headers: list[tuple[bytes, bytes]]) -
     assert (start["status"], app.seen) == (400, [])
     assert OWN.encode() not in body["body"]
     assert len(body["body"]) < 500
+
+
+async def test_a_key_of_the_tokens_file_needs_no_header(tmp_path: Path) -> None:
+    """Nor the setting for headers; a header would come before it."""
+    file = tmp_path / "tokens"
+    ada = add_token(file, "ada", "providers=none", f"key.journeyapi={OWN}")
+    variables = {"JOURNEY_MCP_TOKENS_FILE": str(file), **ON, "JOURNEY_MCP_CALLER_KEYS": "off"}
+    async with serving_with(tmp_path, **variables) as served:
+        assert (await imagine(served, ada)).structured["status"] == "succeeded"
+        assert (await imagine(served, ada, x_journey_key_journeyapi=OTHER)).status == 400
 
 
 async def test_a_key_is_in_no_result_and_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

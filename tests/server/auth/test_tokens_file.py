@@ -26,6 +26,7 @@ from journey_mcp.server.auth.tokens_file import (
 from server.auth.served import add_token
 
 DIGESTS = [digest_of(f"jmcp_{number}") for number in range(3)]
+KEY = "own-key-0123456789"
 
 
 def test_a_token_is_random_and_has_a_prefix() -> None:
@@ -72,7 +73,14 @@ def test_a_line_has_name_digest_and_options() -> None:
         (f"{'a' * 65} sha256:{DIGESTS[1]}", "must be 1 to 64 letters"),
         (f"first sha256:{DIGESTS[1]}", "an earlier line has the name first or the same token"),
         (f"other sha256:{DIGESTS[0]}", "an earlier line has the name other or the same token"),
-        (f"ada sha256:{DIGESTS[1]} color=red", "'color=red' is not an option; options are budget=…, providers=…"),
+        (f"ada sha256:{DIGESTS[1]} color=red", "'color=…' is not an option; options are budget=…, providers=…"),
+        (f"ada sha256:{DIGESTS[1]} {KEY}", "a word is not an option; options are budget=…"),
+        (f"ada sha256:{DIGESTS[1]} {KEY}=", "a word is not an option"),
+        (f"ada sha256:{DIGESTS[1]} key={KEY}", "'key=…' is not an option; "),
+        (f"ada sha256:{DIGESTS[1]} key.bfl", "a word is not an option"),
+        (f"ada sha256:{DIGESTS[1]} key.bfl=", "key.bfl: the key is empty"),
+        (f"ada sha256:{DIGESTS[1]} key.bfl=é{KEY}", "key.bfl: the key has characters that cannot be sent"),
+        (f"ada sha256:{DIGESTS[1]} key.bfl={KEY} key.bfl={KEY}", "key.bfl is given twice"),
         (f"ada sha256:{DIGESTS[1]} running", "'running' is not an option"),
         (f"ada sha256:{DIGESTS[1]} running=1 running=2", "running is given twice"),
         (f"ada sha256:{DIGESTS[1]} running=0", "running='0' is not a number from 1 to 999999"),
@@ -94,7 +102,35 @@ def test_a_wrong_line_is_named_by_number_and_leaves_the_others(line: str, words:
     assert problem.startswith("line 2: ")
     assert words in problem
     assert "jmcp_secret" not in problem
+    assert KEY not in problem
     assert not any(digest in problem.lower() for digest in DIGESTS)
+
+
+def test_a_line_may_have_provider_keys() -> None:
+    """They are written as they are, and never shown; `providers=none` is for callers with keys of their own only."""
+    line = f"ada sha256:{DIGESTS[0]} providers=none key.bfl={KEY} key.journeyapi=j-{KEY}"
+    (entry,) = parse(line).entries
+    assert str(entry) == line
+    assert entry.identity.providers == ()
+    assert entry.identity.keys.by_provider == {"bfl": KEY, "journeyapi": f"j-{KEY}"}
+    assert KEY not in repr(entry) + repr(entry.identity)
+    with pytest.raises(ValueError, match="begins a comment in this file"):
+        make_entry("ada", DIGESTS[0], [f"key.bfl={KEY}#1"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_provider_keys_that_everybody_can_read_are_not_used(tmp_path: Path) -> None:
+    """Lines without one stay valid: their digests are no secret."""
+    file = tmp_path / "tokens"
+    file.write_text(f"ada sha256:{DIGESTS[0]} key.bfl={KEY}\nbob sha256:{DIGESTS[1]}\n", encoding="utf-8")
+    file.chmod(0o644)
+    found = read(file)
+    assert [entry.name for entry in found.entries] == ["bob"]
+    assert found.problems == (
+        "line of ada: it has a provider key, and every user of this machine can read the file: chmod 600",
+    )
+    file.chmod(0o640)
+    assert [entry.name for entry in read(file).entries] == ["ada", "bob"]
 
 
 def identified(tokens: TokensFile, token: str) -> str:
