@@ -11,7 +11,7 @@ LONGEST_KEY = 1_000
 class CallerKeys:
     """The keys of one caller, by provider. They are never shown."""
 
-    by_provider: Mapping[str, str] = field(default_factory=dict, repr=False)
+    by_provider: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
     def __bool__(self) -> bool:
         return bool(self.by_provider)

@@ -107,8 +107,8 @@ class FinishedResults:
 
 
 def _call_of(identity: Identity, revision: str, parameters: Mapping[str, Any]) -> _Call | None:
-    """Return a call of `fetch_task` that is not too long to compare."""
-    if parameters.get("name") != _TOOL:
+    """Return a call of `fetch_task` that is not too long to compare, and has no keys, which must not stay in memory."""
+    if parameters.get("name") != _TOOL or identity.keys:
         return None
     compared = dict(parameters)
     if isinstance(meta := compared.get("_meta"), dict):

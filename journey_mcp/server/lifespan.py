@@ -67,7 +67,7 @@ class Lifespan:
         self._is_service = is_service
         self._opener = opener
         self._tool_set: ToolSet | None = None
-        self._partial_tool_sets: dict[frozenset[str], ToolSet] = {}
+        self._partial_tool_sets: dict[tuple[frozenset[str], frozenset[str]], ToolSet] = {}
         """By the configured providers that a caller may use."""
         self._reading_tools = threading.Lock()
         self._studio: Studio | None = None
@@ -116,22 +116,31 @@ class Lifespan:
 
     @property
     def has_partial_tool_sets(self) -> bool:
-        """Whether callers may see different tools: a tokens file can limit the providers of a token at any time."""
-        return not self.is_local and self.settings.tokens_file is not None
+        """Whether callers may see different tools: by the providers of a token, or by keys of their own."""
+        return not self.is_local and (self.settings.tokens_file is not None or self.settings.may_have_caller_keys)
 
-    def tool_set(self, providers: Collection[str] | None = None) -> "ToolSet":
-        """Return the tools and defaults of this configuration, for a caller who may use these providers only."""
+    def tool_set(self, providers: Collection[str] | None = None, own: Collection[str] = ()) -> "ToolSet":
+        """Return the tools and defaults of this configuration, for a caller who may use these providers only.
+
+        `own`: the providers at which the caller has keys.
+        """
         with self._reading_tools:
             if self._tool_set is None:
                 from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
                 self._tool_set = read_tool_set(self.settings, takes_files=self.is_local)
-            if providers is None:
+            if providers is None and not own:
                 return self._tool_set
-            usable = frozenset(self._tool_set.catalog.providers.keys() & providers)
-            if usable not in self._partial_tool_sets:
-                self._partial_tool_sets[usable] = self._tool_set.only(usable)
-            return self._partial_tool_sets[usable]
+            if not own and not providers:
+                # of a caller who should have keys: a call says which header is missing
+                own = self._tool_set.registry.providers
+            all_names = self._tool_set.catalog.providers.keys()
+            usable = frozenset(all_names if providers is None else all_names & providers)
+            part = (usable, frozenset(own))
+            if part not in self._partial_tool_sets:
+                whole = self._tool_set
+                self._partial_tool_sets[part] = whole.with_own_keys(own, usable) if own else whole.only(usable)
+            return self._partial_tool_sets[part]
 
     async def studio(self) -> "Studio":
         """Return the studio; wait until it is open.

@@ -13,4 +13,5 @@ if TYPE_CHECKING:
 
 def tool_set_of(ctx: "ServerRequestContext[Lifespan, Any]") -> "ToolSet":
     """Return the tools with the models that the caller may use."""
-    return ctx.lifespan_context.tool_set(identity_of(ctx).providers)
+    identity = identity_of(ctx)
+    return ctx.lifespan_context.tool_set(identity.providers, identity.keys.by_provider)

@@ -1,12 +1,12 @@
 """The tools of a configuration: their definitions, and the defaults of a call."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.registry import Catalog, load
-from journey_mcp.registry.selection import catalog_of
+from journey_mcp.registry import Catalog, Registry, load
+from journey_mcp.registry.selection import catalog_of, configured
 from journey_mcp.settings import Settings
 from journey_mcp.tools.defaults import Defaults, defaults_within, read_defaults
 from journey_mcp.tools.definitions import TOOLS, build
@@ -16,9 +16,12 @@ from journey_mcp.tools.definitions import TOOLS, build
 class ToolSet:
     """The catalog, defaults and tools of one configuration."""
 
+    registry: Registry
     catalog: Catalog
     defaults: Defaults
     tools: list[dict[str, Any]]
+    is_sandbox: bool
+    """No key is set: the sandbox makes the images."""
 
     @property
     def names(self) -> list[str]:
@@ -27,10 +30,22 @@ class ToolSet:
 
     def only(self, providers: Collection[str]) -> "ToolSet":
         """Return the part for callers who may use these providers only, as if no other one were configured."""
-        catalog = self.catalog.only(providers)
+        return self._with(self.catalog.only(providers))
+
+    def with_own_keys(self, own: Collection[str], others: Collection[str]) -> "ToolSet":
+        """Return the tools for callers with keys of their own at some providers, who may use these others as well.
+
+        The sandbox makes no images for such a caller.
+        """
+        names = [name for name in self.registry.providers if name in own]
+        if not self.is_sandbox:
+            names += [name for name in self.catalog.providers if name in others and name not in own]
+        return self._with(self.registry.catalog(names))
+
+    def _with(self, catalog: Catalog) -> "ToolSet":
         defaults = defaults_within(self.defaults, catalog)
         tools = [tool for tool in build(catalog, defaults) if tool["name"] in self.names]
-        return ToolSet(catalog=catalog, defaults=defaults, tools=tools)
+        return replace(self, catalog=catalog, defaults=defaults, tools=tools)
 
 
 def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
@@ -43,10 +58,12 @@ def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
             does not exist.
     """
     _check_names(settings.tools)
-    catalog = catalog_of(settings, load(settings.registry))
+    registry = load(settings.registry)
+    catalog = catalog_of(settings, registry)
     defaults = read_defaults(settings, catalog, takes_files=takes_files)
     tools = [tool for tool in build(catalog, defaults) if not settings.tools or tool["name"] in settings.tools]
-    return ToolSet(catalog=catalog, defaults=defaults, tools=tools)
+    is_sandbox = not configured(settings, registry)
+    return ToolSet(registry=registry, catalog=catalog, defaults=defaults, tools=tools, is_sandbox=is_sandbox)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -46,6 +46,24 @@ async def test_a_key_in_a_header_is_used_for_its_request(tmp_path: Path, era: st
         assert len(served.upstream.sandbox.request_log.submissions) == 1
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_tools_have_the_models_for_which_a_caller_has_keys(tmp_path: Path, era: str) -> None:
+    """Besides those of the operator that it may use; without a key at hand, all for which it could have one."""
+    file = tmp_path / "tokens"
+    ada, bob = add_token(file, "ada", "providers=none"), add_token(file, "bob", "providers=bfl,kkiai")
+    async with serving_with(tmp_path, JOURNEY_MCP_TOKENS_FILE=str(file), **ON) as served:
+
+        async def listed(token: str, **headers: str) -> set[str]:
+            answer = await served.send(token, "tools/list", {}, era, **headers)
+            return set(answer.message["result"]["tools"][0]["inputSchema"]["properties"]["provider"]["enum"])
+
+        own = {"x_journey_key_replicate": OWN}
+        assert await listed(bob) == {"bfl", "kkiai"}
+        assert await listed(bob, **own) == {"bfl", "kkiai", "replicate"}
+        assert await listed(ada, x_journey_key_vtrix=OWN, **own) == {"vtrix", "replicate"}
+        assert await listed(ada) == {"journeyapi", "vtrix", "kkiai", "replicate", "bfl"}
+
+
 @pytest.mark.parametrize(
     ("variables", "headers", "says"),
     [
