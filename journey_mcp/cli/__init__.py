@@ -332,6 +332,39 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
 
 
 @_command()
+def install(
+    *,
+    client: Annotated[
+        str | None,
+        typer.Argument(
+            help="claude-desktop, claude-code, cursor, vscode, codex, gemini, copilot, windsurf or lm-studio.",
+            metavar="CLIENT",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; without a key it is the sandbox.")] = False,
+    only_print: Annotated[bool, typer.Option("--print", help="Print what to write where, and change nothing.")] = False,
+) -> None:
+    """Add this server to a client; shows the change, asks, and keeps a copy of the file."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli.install import command
+
+        raise typer.Exit(command.install(client, command.this_machine(), only_print=only_print, is_agreed=yes))
+
+
+@_command()
+def uninstall(
+    *,
+    client: Annotated[str, typer.Argument(help="As for install.", metavar="CLIENT")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove this server from a client again."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli.install import command
+
+        raise typer.Exit(command.uninstall(client, command.this_machine(), is_agreed=yes))
+
+
+@_command()
 def migrate() -> None:
     """Bring the task database up to this version, as servers do at start."""
     with console.errors_reported(as_json=False):

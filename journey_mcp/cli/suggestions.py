@@ -20,6 +20,8 @@ _COMMANDS = {
     "spend": ("cost", "costs", "usage", "budget", "spending"),
     "doctor": ("check", "config", "settings", "balance", "credits", "providers", "test"),
     "serve": ("server", "start", "run", "stdio", "http", "mcp"),
+    "install": ("setup", "configure", "register", "connect", "init", "add"),
+    "uninstall": ("unregister", "disconnect", "remove"),
     "specs": ("tools", "schema"),
     "token": ("tokens", "auth", "login", "user", "users"),
     "new": ("create", "make", "add", "generate", "issue"),

@@ -16,6 +16,7 @@ import pytest
 from support import SERVICES, check_generated
 
 from journey_mcp import __version__, registry
+from journey_mcp.cli.install.clients import CLIENTS, Client, Machine
 from journey_mcp.core.errors import all_errors
 from journey_mcp.core.requests import OPTIONS
 from journey_mcp.providers.clients import ADAPTERS
@@ -204,6 +205,28 @@ def preview_hosts_table() -> str:
     return table(["host", "name in `clientInfo`", "who sees the image", "source", "checked"], rows)
 
 
+def clients_table() -> str:
+    """Return the clients of `install` with their files."""
+    rows = [
+        [
+            client.title,
+            f"`{client.id}`",
+            *(f"`{path_on(system, client)}`" for system in ("darwin", "win32", "linux")),
+            ", ".join(f"`{name}`" for name in client.variables),
+        ]
+        for client in CLIENTS.values()
+    ]
+    return table(["client", "`CLIENT`", "file on macOS", "on Windows", "on Linux", "variables"], rows)
+
+
+def path_on(system: str, client: Client) -> str:
+    """Return the file of a client as people of the system write it."""
+    path = str(client.file(Machine(system=system, home=Path("~"), environment={})))
+    if system != "win32":
+        return path
+    return path.replace("~/AppData/Roaming", "%APPDATA%").replace("~", "%USERPROFILE%").replace("/", "\\")
+
+
 @pytest.mark.generated
 @pytest.mark.parametrize(
     ("path", "name", "content"),
@@ -215,6 +238,7 @@ def preview_hosts_table() -> str:
         (ROOT / "docs" / "providers.md", "arguments", arguments_table),
         (README, "settings", settings_table),
         (ROOT / "docs" / "refine.md", "actions", actions_table),
+        (ROOT / "docs" / "install.md", "clients", clients_table),
         (ROOT / "docs" / "errors.md", "errors", errors_table),
         (ROOT / "docs" / "sandbox.md", "faults", faults_table),
         (ROOT / "docs" / "viewing.md", "preview hosts", preview_hosts_table),
@@ -252,6 +276,14 @@ def test_the_configuration_blocks_start_the_command() -> None:
         assert set(server.get("env", {})) <= {"JOURNEYAPI_API_KEY"}
 
 
+def test_the_readme_and_the_help_name_every_client_of_install() -> None:
+    """In the words that the command takes."""
+    first = README.read_text(encoding="utf-8").partition("## The first image\n")[2].partition("```")[0]
+    assert re.findall(r"`([a-z-]+)`", first) == list(CLIENTS)
+    text = (ROOT / "journey_mcp" / "cli" / "__init__.py").read_text(encoding="utf-8")
+    assert f"{', '.join(list(CLIENTS)[:-1])} or {list(CLIENTS)[-1]}." in text
+
+
 def test_commands_of_clients_name_the_server_before_their_options() -> None:
     """`--env` of Claude Code takes every word up to the next option, also the server's name."""
     added = [line for block in blocks(README, "sh") for line in block.splitlines() if " mcp add " in line]
@@ -267,7 +299,7 @@ def test_links_inside_the_readme_have_a_heading() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/cli.md", "docs/frameworks.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/cli.md", "docs/frameworks.md", "docs/install.md"])
 def test_lines_are_at_most_120_characters(name: str) -> None:
     """Except in tables and program output."""
     text = re.sub(r"^```text\n.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

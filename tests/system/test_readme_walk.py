@@ -17,6 +17,8 @@ from journey_mcp import sandbox
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "sandbox.md", ROOT / "docs" / "models.md"]
+CHANGES_CLIENTS = {"install": ["--print"], "uninstall": []}
+"""Commands that change the client of the person who runs the tests, with what they get to change nothing."""
 
 
 def commands(path: Path) -> Iterator[str]:
@@ -60,8 +62,12 @@ async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) ->
             elif words[1] in {"serve", "sandbox", "gallery"}:
                 await starts(words, environment)
             else:
+                home = {"HOME": str(tmp_path)} if words[1] in CHANGES_CLIENTS else {}
                 ended = await anyio.run_process(
-                    [sys.executable, "-m", "journey_mcp", *words[1:]], env=environment, cwd=tmp_path, check=False
+                    [sys.executable, "-m", "journey_mcp", *words[1:], *CHANGES_CLIENTS.get(words[1], [])],
+                    env={**environment, **home},
+                    cwd=tmp_path,
+                    check=False,
                 )
                 assert ended.returncode == 0, f"{command}: {ended.stderr.decode()}"
     if path.name == "README.md":
