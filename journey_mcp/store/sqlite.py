@@ -31,6 +31,9 @@ _REPLACE = (
 _FOUND_IN = "journey_mcp.found_in"
 """The key of a connection's info: the state of the file at the last check of the identity, which is slower than a
 small write."""
+_LOG = "journey_mcp.log"
+"""The key of a connection's info: the inodes of the files of the log beside the database, as the connection has them
+open."""
 
 
 class Sqlite:
@@ -57,6 +60,8 @@ class Sqlite:
         self._file = file_of(url)
         self._inode: tuple[int, int] | None = None
         self._identity: str | None = None
+        self._has_stale_log = False
+        """The log that this process has open is not the one beside the file any more."""
 
     def prepare(self) -> None:
         """Create the file, readable by its owner only, if this process has not seen it yet."""
@@ -91,7 +96,10 @@ class Sqlite:
             if not _is_unreadable(error):
                 raise
             raise self._replaced(f" ({cause(error)})") from error
-        if found != self._identity:
+        # SQLite would read files that were put back with the index of the other log, which it has in memory
+        log = self._log()
+        self._has_stale_log |= connection.info.setdefault(_LOG, log) != log
+        if found != self._identity or self._has_stale_log:
             raise self._replaced()
         connection.info[_FOUND_IN] = state
         return True
@@ -136,17 +144,25 @@ class Sqlite:
             raise self._replaced()
         return file
 
+    def _log(self) -> list[tuple[int, int] | None]:
+        return [_inode_of(_stat(Path(f"{self._file}{ending}"))) for ending in ("-wal", "-shm")]
+
     def _replaced(self, why: str = "") -> StoreUnavailable:
+        put_back = "" if self._has_stale_log else "put it back, or to "
         return StoreUnavailable(
             f"The task database {self._file or self._address} was deleted or replaced{why} while the server runs.",
-            next_step="Ask the person to put it back, or to restart the server, which then uses the file there.",
+            next_step=f"Ask the person to {put_back}restart the server, which then uses the file there.",
         )
 
     def _stat(self) -> os.stat_result | None:
-        try:
-            return self._file.stat() if self._file is not None else None
-        except OSError:
-            return None
+        return _stat(self._file) if self._file is not None else None
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    try:
+        return file.stat()
+    except OSError:
+        return None
 
 
 def _new_engine(url: URL) -> sa.Engine:

@@ -167,6 +167,29 @@ async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callabl
     assert is_known(file, "tsk_another")
 
 
+async def test_a_database_whose_log_is_replaced_needs_a_restart(tmp_path: Path) -> None:
+    """Others have written into it, and then all files are put back: SQLite has the index of the other log in memory."""
+    file = tmp_path / "tasks.db"
+    async with open_store(f"sqlite:///{file}") as store:
+        await store.tasks.add(TASK, worker_id="me", lease_until=200)
+        files = {path: path.read_bytes() for path in tmp_path.glob("tasks.db*")}
+        created_anew(file)
+        with pytest.raises(StoreUnavailable):
+            await add_another(store)
+        for path, content in files.items():
+            beside = path.with_suffix(".restored")
+            beside.write_bytes(content)
+            if path == file:
+                file.write_bytes(content)  # another file would be refused anyway
+            else:
+                beside.replace(path)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="deleted or replaced") as raised:
+                await add_another(store)
+        assert raised.value.failure.next_step == "Ask the person to restart the server, which then uses the file there."
+    assert not is_known(file, "tsk_another")
+
+
 @harms
 async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
     tmp_path: Path, harm: Callable[[Path], None]
