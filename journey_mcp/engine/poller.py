@@ -29,6 +29,7 @@ from journey_mcp.core.text import encoded_id, timestamp
 from journey_mcp.engine import backoff
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
+from journey_mcp.engine.poll_calendar import PollCalendar
 from journey_mcp.engine.upstreams import Upstreams
 from journey_mcp.providers.clients import Upstream
 from journey_mcp.registry import Offer
@@ -57,6 +58,8 @@ class _Polled:
     failing_since: float = 0.0
     empties: int = 0
     """Answers that called it finished without an image."""
+    due: float = 0.0
+    """When it is, or was last, to be polled."""
     is_scheduled: bool = False
 
 
@@ -90,6 +93,7 @@ class Poller:
         self._takes_webhooks = takes_webhooks
         self._due: dict[Upstream, list[_Due]] = {}
         """A heap for every address at which something is polled."""
+        self._calendars: dict[Upstream, PollCalendar] = {}
         self._polled: dict[str, _Polled] = {}
         """What is scheduled or being polled: a task that is added twice is polled once."""
         self._order = itertools.count()
@@ -125,6 +129,7 @@ class Poller:
         while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _BATCH_WITHIN_S if batch else now):
             polled = heapq.heappop(heap).polled
             polled.is_scheduled = False
+            self._calendars[upstream].release(polled.due)
             if polled.task_id in self._journal:
                 batch.append(polled)
             else:
@@ -237,11 +242,11 @@ class Poller:
         delay_s = backoff.poll_delay(
             polled.polls, age_s=age_s, usual_s=usual_s, retry_after_s=retry_after_s, is_backup=is_backup
         )
-        due = self._clock.elapsed() + (0.0 if at_once else delay_s)
+        upstream = self._upstreams.upstream_of(task)
+        calendar = self._calendars.setdefault(upstream, PollCalendar(upstream.batch_limit))
+        polled.due = due = calendar.book(self._clock.elapsed() + (0.0 if at_once else delay_s))
         polled.is_scheduled = True
-        heapq.heappush(
-            self._due.setdefault(self._upstreams.upstream_of(task), []), _Due(due, next(self._order), polled)
-        )
+        heapq.heappush(self._due.setdefault(upstream, []), _Due(due, next(self._order), polled))
         if due < self._next:
             self._wakeup.notify()
 

@@ -1,5 +1,6 @@
 """Polling: when, how often, and the effect of strange answers."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,9 +210,26 @@ async def test_without_batches_at_most_a_hundred_polls_are_in_flight(tmp_path: P
             out += {"headers": 1, "answered": -1}.get(event.point, 0)
             most, answered = max(most, out), answered + (event.point == "answered")
 
-    fault = "vtrix/fetch:delay=1,times=always"
+    fault = "vtrix/fetch:delay=5,times=always"
     async with make_wide_environment_without_copies(tmp_path, services=["vtrix"], observer=count) as here:
         here.faults("submit:hang", fault)
         await left_behind(here, await here.accepted(model="flux-2-pro"), 120)
         await until(lambda: answered >= 121)
         assert most == 100
+
+
+async def test_tasks_that_are_taken_over_together_are_not_polled_together(tmp_path: Path) -> None:
+    """Fifty a second; each later poll is at its own time, too."""
+    polled_at: list[float] = []
+
+    def note(event: sandbox.Event) -> None:
+        if event.method == "GET" and event.point == "headers":
+            polled_at.append(clock.elapsed())
+
+    async with make_wide_environment_without_copies(tmp_path, services=["vtrix"], observer=note) as here:
+        clock = here.clock
+        here.faults("submit:hang", "vtrix/fetch:delay=0,times=always")
+        await left_behind(here, await here.accepted(model="flux-2-pro"), 200)
+        await until(lambda: len(polled_at) >= 450)
+    per_second = Counter(int(at - polled_at[0]) for at in polled_at)
+    assert max(per_second.values()) <= 55, per_second
