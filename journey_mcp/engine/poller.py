@@ -157,7 +157,9 @@ class Poller:
             return
         try:
             async with upstream.room:
-                with telemetry.measure("request", purpose="poll", provider=upstream.name, tasks=len(handles)):
+                late_s = max(self._clock.elapsed() - min(polled.due for polled in batch), 0.0)
+                with telemetry.measure("request", purpose="poll", provider=upstream.name) as request:
+                    request.set(tasks=len(handles), late_s=late_s)
                     answers = await upstream.provider.fetch(list(handles))
         except JourneyError as error:
             for polled in itertools.chain(*handles.values()):

@@ -14,6 +14,7 @@ from journey_mcp.core.totals import Totals
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 """Of the semantic conventions for MCP."""
+_DELAY_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _TASK_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
@@ -42,6 +43,9 @@ class Metrics:
                 ("task", "journey.task.duration", "Tasks, from the call to the end", _TASK_SECONDS),
             )
         }
+        self._poll_delays = meter.create_histogram(
+            "journey.poll.delay", "s", "How late polls are sent", explicit_bucket_boundaries_advisory=_DELAY_SECONDS
+        )
         self._spent = meter.create_counter("journey.spent", description="What ended tasks cost, in their units")
         self._bytes = {
             kind: meter.create_counter(name, "By", description)
@@ -80,7 +84,9 @@ class Metrics:
         self._durations[operation.kind].record(duration_s, labels)
         if operation.kind in self._bytes:
             self._bytes[operation.kind].add(int(operation.attributes.get("bytes", 0)))
-        cost = operation.attributes.get("cost")
+        late_s, cost = operation.attributes.get("late_s"), operation.attributes.get("cost")
+        if isinstance(late_s, float):
+            self._poll_delays.record(late_s, _labels(operation, ("provider",)))
         if operation.kind == "task" and isinstance(cost, float):
             self._spent.add(cost, _labels(operation, ("provider", "unit")))
 

@@ -66,6 +66,8 @@ async def test_a_task_is_counted_with_its_requests_and_its_cost(exporters: Expor
     assert found["journey_task_duration_seconds_count", "journeyapi", "midjourney", "succeeded"] == 1
     assert found["journey_provider_request_duration_seconds_count", "journeyapi", "z-image", "completed", "submit"] == 1
     assert any(name[0].startswith("journey_provider_request") and "poll" in name for name in found)
+    assert found["journey_poll_delay_seconds_count", "journeyapi"] >= 1
+    assert found["journey_poll_delay_seconds_sum", "journeyapi"] < 0.001  # in manual time nothing is late
     assert found["journey_spent_total", "journeyapi", "credits"] == 6
     assert found["journey_spent_last_day", "journeyapi", "credits"] == 6
     assert found["journey_provider_on_cooldown", "journeyapi"] == 0
