@@ -380,3 +380,13 @@ async def test_what_is_not_http_ends_a_response_that_has_begun(caplog: pytest.Lo
         caller.transport.write(b"zz\r\n")
         await until(lambda: caller.is_closed)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_the_end_of_a_response_does_not_wait_until_its_beginning_is_confirmed() -> None:
+    """That would add 40 ms to every response."""
+    with (
+        listen("--port", "127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

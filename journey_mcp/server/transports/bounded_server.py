@@ -41,7 +41,7 @@ def listen(option: str, host: str, port: int) -> socket.socket:
     # "::" is every address, also of IPv4
     is_dual = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual)
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual)
     except OSError as error:
         shown = f"[{host}]" if ":" in host else host
         # Python appends the address, which is already in the message
@@ -49,6 +49,10 @@ def listen(option: str, host: str, port: int) -> socket.socket:
         raise SetupError(
             f"{option} {shown}:{port} cannot be listened on: {reason}.", next_step="Choose another port."
         ) from error
+    # accepted connections inherit it; asyncio sets it only on sockets that were made with the protocol TCP, and without
+    # it the end of a response waits 40 ms until the client has confirmed its beginning
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
