@@ -1,20 +1,13 @@
 """Replicas behind a proxy: killed, and their database restarted, while sessions of several principals use them."""
 
 import statistics
-import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx2
 import pytest
 from chaos.audit import created
 from postgres import Server
-from replicas.caller import REVISIONS, Caller
-from replicas.fleet import new_replica
 from replicas.trial import DISTURBANCES, run_trial, summary
-from support import coarse
-
-from journey_mcp import sandbox
+from replicas.wakeups import wake_callers
 
 SESSIONS = 50
 CALLS = 5
@@ -38,33 +31,8 @@ async def test_a_result_at_one_replica_wakes_the_caller_at_another(tmp_path: Pat
     Without notifications the caller would see the result when it reads the task again, 5 s after the call: more than 2
     s after the webhook.
     """
-    posted_at: list[float] = []
-
-    def observe(event: sandbox.Event) -> None:
-        if event.point == "posting":
-            posted_at.append(time.monotonic())
-
-    delays = []
-    async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(sandbox.running(coarse(speed=5, observer=observe)))
-        given = {"JOURNEY_MCP_DATABASE_URL": database.new_database()}
-        other = new_replica("other", upstream, tmp_path, {**given, "JOURNEY_MCP_PUBLIC_URL": "http://127.0.0.1:1"})
-        given["JOURNEY_MCP_PUBLIC_URL"] = f"http://127.0.0.1:{other.webhook_port}"
-        first = new_replica("first", upstream, tmp_path, given)
-        for replica in (first, other):
-            stack.push_async_callback(replica.kill)
-            await replica.start()
-        for replica in (first, other):
-            await replica.until_ready()
-        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, verify=False, timeout=60))
-        caller = Caller(http=http, url=first.url, revision=REVISIONS[-1])
-        for number in range(CALLS):
-            task = await caller.call("imagine", prompt=f"kite {number}", model="flux-pro", wait_s=30)
-            delays.append(time.monotonic() - posted_at[-1])
-            assert task["status"] == "succeeded"
-            assert len(posted_at) == number + 1
-    asked = upstream.sandbox.request_log.requests
-    assert asked["fetch"] + asked["fetch_many"] == 0
+    seen = await wake_callers(database, tmp_path, calls=CALLS)
+    assert seen.polls == 0
     # it listened all the time, so it did not read the task every half second
-    assert "not heard" not in first.log.read_text(encoding="utf-8")
-    assert statistics.median(delays) < 1.0, delays
+    assert "not heard" not in seen.log
+    assert statistics.median(seen.delays_s) < 1.0, seen.delays_s
