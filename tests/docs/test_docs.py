@@ -334,7 +334,7 @@ def test_promises_name_tests_and_attacks_that_exist() -> None:
         (ROOT / "SECURITY.md").read_text("utf-8").partition("## Guarantees of a service\n")[2].partition("\n## ")[0]
     )
     promises = [line for line in section.splitlines() if line.startswith("|")][2:]
-    attacks = (ROOT / "tests" / "attack" / "__main__.py").read_text("utf-8")
+    attacks = (ROOT / "tests" / "attack" / "all_attacks.py").read_text("utf-8")
     for promise in promises:
         tests = re.findall(r"`([\w/.]+\.py)::(\w+)`", promise)
         rows = re.findall(r"\*([a-z ]+)\*", promise)
