@@ -171,6 +171,17 @@ async def test_a_result_in_memory_is_json_for_all_who_take_json(tmp_path: Path, 
         assert await send(http, revision, "tools/call", fetch, id_="a") == ("application/json", [{**first, "id": "a"}])
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"fetch_task"', b'["fetch_task"]', b'{"method": "tools/call", "params": "fetch_task"}']
+)
+async def test_a_body_that_only_mentions_the_tool_is_refused_as_any_other(tmp_path: Path, body: bytes) -> None:
+    """What is wrong with it is said by the SDK."""
+    async with replicas(tmp_path) as ((http,), _):
+        headers = {"content-type": "application/json", "accept": BOTH, "mcp-protocol-version": "2025-11-25"}
+        answer = await http.post("/mcp", content=body, headers=headers)
+        assert (answer.status_code, "error" in answer.json()) == (400, True)
+
+
 async def test_an_answer_that_was_lost_on_its_way_is_not_paid_for_again(tmp_path: Path) -> None:
     """The proxy or the replica may die once the result is returned: for a minute, the call returns the same task."""
     async with replicas(tmp_path, 2) as ((first, second), upstream):
