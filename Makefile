@@ -24,7 +24,7 @@ IN_PYTHON := anthropic fastmcp google-genai langchain openai-agents python-sdk
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge tests/oauth tests/installed $(IN_NODE:%=tests/interop/%)
 
-.PHONY: $(CHECKED_BY) help demo service-demo test browser postgres proxy system check fix bench chaos load attack conformance dist image interop screenshots lock clean
+.PHONY: $(CHECKED_BY) help demo service-demo test browser postgres proxy system check fix bench capacity chaos load attack conformance dist image interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -115,6 +115,9 @@ fix: $(READY) ## correct what can be corrected: format, lint, generated files
 
 bench: $(READY) ## speed and memory, as ratios within one run
 	$(BIN)/python -m bench $(ARGS)
+
+capacity: $(READY) $(DATABASES) ## what replicas can take, and a model of it (10 min); the figures go into docs/operations.md
+	PYTHONPATH=.:tests $(BIN)/python -m bench.capacity --write $(ARGS)
 
 screenshots: $(DRIVER) ## draw the screenshots of the documents, and those that the tests compare with (5 min)
 	PYTHONPATH=tests $(BIN)/python -m browser

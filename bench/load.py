@@ -24,7 +24,7 @@ POLLS, POLLS_ONE_BY_ONE = "Polls per finished task", "Polls per finished task, o
 
 _NEVER = 0.01
 """A sandbox of this speed finishes nothing during the measurement."""
-_ONE_BY_ONE = """
+ONE_BY_ONE = """
 [provider]
 id = "journeyapi"
 title = "JourneyAPI"
@@ -46,7 +46,7 @@ def measure_load(samples: Samples, tasks: int, speed: float) -> None:
     with running_sandbox(_NEVER) as origin:
         _slope(samples, PER_CALL, waiting_calls(tasks, origin))
     _slope(samples, PER_CALL, bare_waiting_calls(tasks), BARE)
-    for figure, registry in ((POLLS, None), (POLLS_ONE_BY_ONE, _ONE_BY_ONE)):
+    for figure, registry in ((POLLS, None), (POLLS_ONE_BY_ONE, ONE_BY_ONE)):
         with running_sandbox(speed) as origin:
             seen = studio_load("finish", tasks, origin, registry)
         samples.add(figure, OURS, seen["polls"] / seen["finished"])

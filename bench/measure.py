@@ -108,9 +108,10 @@ def clean_environment(upstream_port: int) -> dict[str, str]:
 
 
 @contextmanager
-def running_upstream() -> Iterator[int]:
-    """Run the upstream as a process; return its port."""
-    command, environment = [sys.executable, "-m", "bench.upstream"], {**os.environ, "PYTHONPATH": str(ROOT)}
+def running_upstream(seconds: float = 0.0) -> Iterator[int]:
+    """Run the upstream as a process, whose images take so long; return its port."""
+    command = [sys.executable, "-m", "bench.upstream", str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         yield int(process.stdout.readline())

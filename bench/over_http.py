@@ -40,13 +40,15 @@ def measure_over_http(samples: Samples, calls: int) -> None:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="journey-bench-"))
         environment = {**clean_environment(upstream_port), "JOURNEY_MCP_DATA_DIR": folder}
         port = free_port()
-        ours = stack.enter_context(_running(["journey_mcp", "serve", "--http", f"127.0.0.1:{port}"], port, environment))
+        ours = stack.enter_context(
+            running_http(["journey_mcp", "serve", "--http", f"127.0.0.1:{port}"], port, environment)
+        )
         task_id = _made(ours)
         fetch = {"name": "fetch_task", "arguments": {"task_ids": [task_id]}}
         for era in ERAS:
             result = json.dumps(ours.call(era, fetch))
             port = free_port()
-            with _running(["bench.bare_http", f"{port}", result], port, environment) as bare:
+            with running_http(["bench.bare_http", f"{port}", result], port, environment) as bare:
                 same = {"name": "same", "arguments": {"task_ids": [task_id]}}
                 for server, call in ((ours, fetch), (bare, same)):
                     asyncio.run(server.load(era, call, _UNTIMED_CALLS))
@@ -61,6 +63,12 @@ def _cpu_ms(server: "HttpServer", era: Era, call: Mapping[str, Any], calls: int)
     return (server.cpu_s() - before) * 1000 / calls
 
 
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has used, with all its threads."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class HttpServer:
     """A server process at a port."""
 
@@ -68,10 +76,21 @@ class HttpServer:
         self._process = process
         self._port = port
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
     def cpu_s(self) -> float:
         """Return the CPU time that the process has used, with all its threads."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.pid)
+
+    def get(self, path: str) -> str:
+        """Return the text at a path."""
+        response = httpx2.get(f"http://127.0.0.1:{self._port}{path}", trust_env=False, timeout=60)
+        if response.status_code != httpx2.codes.OK:
+            raise RunFailedError(response.text[:500])
+        return response.text
 
     def call(self, era: Era, call: Mapping[str, Any]) -> Any:
         """Return the result of one call."""
@@ -130,7 +149,8 @@ def _made(server: HttpServer) -> str:
 
 
 @contextmanager
-def _running(arguments: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[HttpServer]:
+def running_http(arguments: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[HttpServer]:
+    """Run a server as a process until the block is left; `arguments` are those of Python after `-m`."""
     with subprocess.Popen([sys.executable, "-m", *arguments], env=environment, cwd=ROOT) as process:
         try:
             _wait_until_listening(port)

@@ -16,6 +16,8 @@ import pytest
 from drawn import opened
 from processes import TIMEOUT_S
 
+from bench.capacity.running_tasks import BATCHES, SINGLE, measure_running_tasks
+from bench.capacity.scaling import FETCH, IMAGINE, MIX, SIZES, measure_scaling
 from bench.client import ERAS, Era, RunFailedError, StdioClient
 from bench.commands import COMMANDS, IMPORT, measure_commands
 from bench.listing import FEW, MANY, PAGES, measure_listing
@@ -203,3 +205,22 @@ def test_pages_are_timed_among_few_and_among_many_tasks() -> None:
     samples = Samples()
     measure_listing(samples, 1)
     assert all(samples.get(page, str(count))[0] > 0 for page in PAGES for count in (FEW, MANY))
+
+
+def test_calls_are_measured_at_one_two_and_four_replicas() -> None:
+    """Each kind of call, and the transactions of those that are not mixed."""
+    scaling = measure_scaling(calls=20, rounds=1)
+    assert [(point.kind, point.replicas) for point in scaling.points] == [
+        (kind, size) for kind in (FETCH, IMAGINE, MIX) for size in SIZES
+    ]
+    assert all(point.per_second > 0 for point in scaling.points)
+    # a call stores its task, and what the provider answered
+    assert scaling.transactions[IMAGINE] >= 2
+
+
+def test_running_tasks_are_taken_over_and_their_polls_are_measured() -> None:
+    """In batches, whose polls are fewer, and one by one."""
+    together, alone = (measure_running_tasks(40, settle_s=0, seconds=5, polled=polled) for polled in (BATCHES, SINGLE))
+    assert (together.tasks, alone.tasks) == (40, 40)
+    assert 0 < together.polls_per_second < alone.polls_per_second
+    assert together.late_ms > 0
