@@ -125,7 +125,7 @@ screenshots: $(DRIVER) ## draw the screenshots of the documents, and those that 
 chaos: $(READY) $(DATABASES) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
-load: $(READY) $(DATABASES) ## 500 sessions at three replicas, which are killed, and whose database is restarted (10 min)
+load: $(READY) $(DATABASES) ## 500 sessions at three replicas; each part of the service is killed, restarted or stopped (10 min)
 	PYTHONPATH=tests $(BIN)/python -m replicas $(ARGS)
 
 attack: $(READY) ## attack a running product on this machine (15 min); the figures go into docs/reliability.md

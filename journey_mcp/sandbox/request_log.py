@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 KEPT_SUBMISSIONS = 2_000
-KEPT_DELIVERIES = 2_000
+KEPT_DELIVERIES = 10_000
 KEPT_MISPLACED_KEYS = 2_000
 KEPT_BYTES = 256 * 1024 * 1024
 """The limit for bodies of creating requests; beyond it, the oldest are dropped."""

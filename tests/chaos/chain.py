@@ -15,6 +15,7 @@ from chaos.audit import Crash, Entry, Record
 from chaos.calls import Call, make_images
 from chaos.journal import Row, await_last_statements, read_journal, read_postgresql_journal
 from chaos.kill_hook import KillHook
+from chaos.originals import is_copied, originals_of
 from chaos.plan import Chain, Run
 from chaos.process import TIMEOUT_S, Ended, Server, server
 from chaos.request_log import entries_of
@@ -208,17 +209,14 @@ def _are_webhooks_pending(environment: _Environment) -> bool:
 
 async def _corrupt_copies(row: Row, upstream: sandbox.Running) -> list[str]:
     """Return the copies of a task's images that differ from the provider's by any byte."""
-    task = upstream.sandbox.tasks.find(row.prediction_id or "")
-    if task is None or row.status != "succeeded" or row.provider not in ("replicate", "bfl"):
+    if not is_copied(row):
         return []
-    bad = []
-    for image in row.outcome["images"]:
-        name = image["url"].partition("?")[0].rpartition("/")[2]
-        wanted = await upstream.sandbox.image_cache.get(f"{task.task_id}/{name}", task.images[name])
-        path = image.get("path")
-        if path is None or not Path(path).is_file() or Path(path).read_bytes() != wanted:
-            bad.append(f"{path} of {row.id}")
-    return bad
+    paths = [image.get("path") for image in row.outcome["images"]]
+    return [
+        f"{path} of {row.id}"
+        for path, wanted in zip(paths, await originals_of(row, upstream), strict=False)
+        if path is None or not Path(path).is_file() or Path(path).read_bytes() != wanted
+    ]
 
 
 async def run_all(

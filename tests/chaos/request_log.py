@@ -9,15 +9,20 @@ from journey_mcp import sandbox
 from journey_mcp.sandbox.request_log import Submission
 
 
-def entries_of(upstream: sandbox.Running, public_url: str | None, tries: Mapping[str, int]) -> tuple[Entry, ...]:
+def entries_of(
+    upstream: sandbox.Running, public_url: str | None, tries: Mapping[str, int], *, mark: str = ""
+) -> tuple[Entry, ...]:
     """Return the creating requests, each with the image URLs and the webhook's state of its task.
 
-    `public_url` is the address for webhooks, and `tries` says for each service how often it posts one at most.
+    `public_url` is the address for webhooks, and `tries` says for each service how often it posts one at most. With a
+    mark, return only the requests of this call.
     """
     made = []
     for entry in upstream.sandbox.request_log.submissions:
-        task = upstream.sandbox.tasks.find(entry.task_id or "")
         body = json.dumps(entry.request)
+        if mark not in body:
+            continue
+        task = upstream.sandbox.tasks.find(entry.task_id or "")
         made.append(
             Entry(
                 service=entry.service,

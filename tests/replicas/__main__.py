@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from object_stores import running_object_store
 from postgres import SOURCES, running_server
 
 from replicas.trial import DISTURBANCES, run_trial, summary
@@ -20,9 +21,15 @@ def main() -> int:
     names = list(dict.fromkeys(name for name, _ in DISTURBANCES))
     parser.add_argument("--only", choices=names, action="append", help="a disturbance; all of them without this option")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, running_server(options.source) as database:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(options.source) as database,
+        running_object_store() as store,
+    ):
         chosen = [(name, disturb) for name, disturb in DISTURBANCES if name in (options.only or names)]
-        running = run_trial(database, options.keep or Path(folder), sessions=options.sessions, disturbances=chosen)
+        running = run_trial(
+            database, store, options.keep or Path(folder), sessions=options.sessions, disturbances=chosen
+        )
         trial = asyncio.run(running)
     sys.stdout.write(summary(trial))
     return 1 if trial.problems else 0

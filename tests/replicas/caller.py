@@ -17,7 +17,8 @@ _CLIENT = {"name": "session", "version": "1"}
 _PAUSE_S = 0.25
 _AGAIN = {429, 502, 503, 504}
 _BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.TimeoutException)
-_TIMEOUT_S = 90.0
+_TIMEOUT_S = 600.0
+"""Only ends a trial that hangs: on a busy machine 500 sessions wait for minutes."""
 
 
 class Refused(Exception):

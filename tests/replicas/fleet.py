@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx2
 from chaos.audit import Entry
 from chaos.request_log import entries_of
+from object_stores import CREDENTIALS, ObjectStoreServer
 from postgres import Server
 from processes import TIMEOUT_S, in_thread
 from support import environment_of, free_port
@@ -22,6 +24,9 @@ from replicas.proxy import Proxy, configuration
 
 _INHERITED = ("PATH", "HOME", "TMP", "LANG", "PYTHON", "SSL_CERT_FILE")
 """The variables that a replica inherits: no developer's keys, and no coverage measurement."""
+
+_NOT_STORED = "the image store does not answer"
+"""The log of a replica that could not reach the object store when a task ended."""
 
 
 @dataclass(kw_only=True)
@@ -69,10 +74,11 @@ class Replica:
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Replicas on one database, behind one proxy, at one sandbox."""
+    """Replicas on one database and one object store, behind one proxy, at one sandbox."""
 
     database: Server
     database_url: str
+    store: ObjectStoreServer
     upstream: sandbox.Running
     replicas: Sequence[Replica]
     proxy: Proxy
@@ -85,9 +91,8 @@ class Fleet:
         """What all replicas wrote on stderr."""
         return "".join(replica.log.read_text(encoding="utf-8") for replica in self.replicas)
 
-    @property
-    def entries(self) -> Sequence[Entry]:
-        """The creating requests that the sandbox has received."""
+    def entries(self, mark: str = "") -> Sequence[Entry]:
+        """Return the creating requests that the sandbox has received; those of one call, with its mark."""
         settings = self.upstream.sandbox.settings
         policies = {
             "journeyapi": settings.journeyapi.webhooks,
@@ -95,12 +100,7 @@ class Fleet:
             "bfl": settings.bfl.webhooks,
         }
         tries = {service: 1 + len(policy.retry_gaps_s) for service, policy in policies.items()}
-        return entries_of(self.upstream, self.public_url, tries)
-
-    @property
-    def expects_webhooks(self) -> bool:
-        """Whether the sandbox still has webhooks to post."""
-        return any(entry.webhook == "pending" or entry.outcome == "received" for entry in self.entries)
+        return entries_of(self.upstream, self.public_url, tries, mark=mark)
 
     async def replace(self, number: int) -> None:
         """Kill a replica without a warning, and start another one in its place."""
@@ -111,6 +111,15 @@ class Fleet:
         """Kill the proxy, and start another one."""
         await self.proxy.kill()
         await self.proxy.start()
+
+    async def pause_store(self) -> None:
+        """Let the object store accept connections and answer nothing, until an image could not be stored."""
+        seen = self.log.count(_NOT_STORED)
+        with self.store.stopped():
+            deadline = time.monotonic() + TIMEOUT_S
+            while self.log.count(_NOT_STORED) == seen:
+                assert time.monotonic() < deadline, "no replica missed the object store"
+                await asyncio.sleep(0.1)
 
     async def restart_database(self, number: signal.Signals) -> None:
         """Restart the database; SIGINT is a fast shutdown, SIGQUIT an immediate one."""
@@ -129,22 +138,38 @@ def new_replica(name: str, upstream: sandbox.Running, folder: Path, given: Mappi
 
 @asynccontextmanager
 async def running_fleet(
-    database: Server, upstream: sandbox.Running, folder: Path, more: Mapping[str, str], *, size: int = 3
+    database: Server,
+    store: ObjectStoreServer,
+    upstream: sandbox.Running,
+    folder: Path,
+    more: Mapping[str, str],
+    *,
+    size: int = 3,
 ) -> AsyncIterator[Fleet]:
     """Run so many replicas, on a new database, behind a proxy; `more` are variables of theirs."""
     port, webhook_port = free_port(), free_port()
-    public_url, database_url = f"http://127.0.0.1:{webhook_port}", database.new_database()
-    given = {"JOURNEY_MCP_DATABASE_URL": database_url, "JOURNEY_MCP_PUBLIC_URL": public_url, **more}
+    proxy_url, public_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{webhook_port}"
+    database_url = database.new_database()
+    given = {
+        "JOURNEY_MCP_DATABASE_URL": database_url,
+        "JOURNEY_MCP_STORE": store.address(database_url.rpartition("/")[2]),
+        "JOURNEY_MCP_SECRET": secrets.token_hex(32),
+        "JOURNEY_MCP_SERVER_URL": proxy_url,
+        "JOURNEY_MCP_PUBLIC_URL": public_url,
+        **CREDENTIALS,
+        **more,
+    }
     replicas = [new_replica(name, upstream, folder, given) for name in "abcdefgh"[:size]]
     ports = [replica.port for replica in replicas]
     text = configuration(port, ports, webhook_port, [replica.webhook_port for replica in replicas])
     fleet = Fleet(
         database=database,
         database_url=database_url,
+        store=store,
         upstream=upstream,
         replicas=replicas,
         proxy=Proxy(text, port, folder),
-        proxy_url=f"http://127.0.0.1:{port}",
+        proxy_url=proxy_url,
         public_url=public_url,
     )
     try:

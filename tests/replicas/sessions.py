@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from chaos.audit import Entry
 
 from replicas.caller import REVISIONS, Caller, Repeats
 from replicas.fleet import Fleet
@@ -33,13 +34,20 @@ class Result:
     mark: str
     principal: str
     task: Mapping[str, Any]
+    unconfirmed: Sequence[str] = ()
+    """Earlier tasks of the same image: nobody knows of an answer, and the provider has none of them."""
+
+    @property
+    def id(self) -> str:
+        """The id of the task; "" if there is none."""
+        return str(self.task.get("task_id", ""))
 
 
 async def run_sessions(fleet: Fleet, tokens: Mapping[str, str], count: int) -> tuple[list[Result], Repeats]:
     """Run sessions of all principals and revisions at once; return their results, and what they had to repeat."""
     repeats = Repeats()
     principals, revisions = itertools.cycle(tokens), itertools.cycle(REVISIONS)
-    async with _client() as http, asyncio.TaskGroup() as group:
+    async with new_client() as http, asyncio.TaskGroup() as group:
         running = []
         for number in range(count):
             principal = next(principals)
@@ -61,39 +69,66 @@ async def _session(fleet: Fleet, caller: Caller, principal: str, number: int) ->
         mark = f"number {number} {image} of {principal}"
         prompt = f"a paper kite with the words {mark} above a quiet beach"
         wish = {**_WISHES[(number + image) % len(_WISHES)], "prompt": prompt}
-        while (task := await _made(fleet, caller, wish)).get("error", {}).get("retryable"):
-            caller.repeats.reasons[task["error"]["code"]] += 1
-        results.append(Result(mark=mark, principal=principal, task=task))
+        task, unconfirmed = await _made(fleet, caller, wish, mark)
+        results.append(Result(mark=mark, principal=principal, task=task, unconfirmed=unconfirmed))
     return results
 
 
-async def _made(fleet: Fleet, caller: Caller, wish: Mapping[str, str]) -> Mapping[str, Any]:
-    """Make an image, and return its task at its end; or earlier, if nothing can end it in the next minutes."""
+async def _made(
+    fleet: Fleet, caller: Caller, wish: Mapping[str, str], mark: str
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Make an image; return its task at its end, and those before it of which nobody knows an answer.
+
+    A call that is unconfirmed is made again as its error says: once the person has looked into the account at the
+    provider, and nothing is there. The other prompt protects the new call against duplicates, which `fresh` would not.
+    If something is there, it was paid, and is not made again.
+    """
+    unconfirmed: list[str] = []
+    while True:
+        prompt = wish["prompt"] + ", again" * len(unconfirmed)
+        task = await _ended(fleet, caller, {**wish, "prompt": prompt}, mark)
+        if task.get("error", {}).get("retryable"):
+            caller.repeats.reasons[task["error"]["code"]] += 1
+        elif _is_unconfirmed(task) and not _in_account(fleet, mark):
+            unconfirmed.append(task["task_id"])
+        else:
+            return task, tuple(unconfirmed)
+
+
+async def _ended(fleet: Fleet, caller: Caller, wish: Mapping[str, str], mark: str) -> Mapping[str, Any]:
+    """Return a task at its end; or earlier, if it waits for a webhook that does not come."""
     task = await caller.call("imagine", **wish, wait_s=10)
     while task.get("status") in ("queued", "running"):
         [task] = (await caller.call("fetch_task", task_ids=[task["task_id"]], wait_s=20))["tasks"]
-        if _awaits_webhook(task) and not fleet.expects_webhooks:
-            break  # the request was never sent: that is reported in some minutes
+        if _is_unconfirmed(task) and all(entry.webhook == "given up" for entry in _in_account(fleet, mark)):
+            break
     return task
 
 
-def _awaits_webhook(task: Mapping[str, Any]) -> bool:
-    return any("may still report it until" in notice for notice in task.get("notices", ()))
+def _in_account(fleet: Fleet, mark: str) -> Sequence[Entry]:
+    """Return the requests of a call that its provider has not refused."""
+    return [entry for entry in fleet.entries(mark) if not entry.outcome.startswith("refused")]
+
+
+def _is_unconfirmed(task: Mapping[str, Any]) -> bool:
+    """Return whether nobody knows an answer to the creating request; a webhook may still bring one."""
+    is_awaited = any("may still report it until" in notice for notice in task.get("notices", ()))
+    return is_awaited or task.get("error", {}).get("code") == "submission_unconfirmed"
 
 
 async def read_everywhere(fleet: Fleet, tokens: Mapping[str, str], results: Sequence[Result]) -> list[str]:
     """Let each replica return every result to its principal, and none of them to another; return what is wrong."""
     problems = []
     strangers = dict(zip(tokens, [*list(tokens)[1:], *list(tokens)[:1]], strict=True))
-    async with _client() as http:
+    async with new_client() as http:
         for replica in fleet.replicas:
             for principal, token in tokens.items():
                 own = [result for result in results if result.principal == principal]
                 caller = Caller(http=http, url=replica.url, token=token, revision=REVISIONS[-1])
-                found = await _fetched(caller, own)
+                found = await fetched(caller, own)
                 # what a replica had in memory when the database was away is stored a moment later
                 late = [result for result in own if _differs(result, found)]
-                found |= await _fetched(caller, late, wait_s=_STORED_WITHIN_S)
+                found |= await fetched(caller, late, wait_s=_STORED_WITHIN_S)
                 problems += [
                     f"replica {replica.name} returns another result for {result.mark}: {_seen(result, found)}"
                     for result in own
@@ -104,16 +139,16 @@ async def read_everywhere(fleet: Fleet, tokens: Mapping[str, str], results: Sequ
                 )
                 problems += [
                     f"replica {replica.name} shows {strangers[principal]} the task {id_} of {principal}: {task}"
-                    for id_, task in (await _fetched(stranger, own)).items()
+                    for id_, task in (await fetched(stranger, own)).items()
                     if set(task) - {"task_id", "error", "next_step", "status"}
                     or task["error"]["code"] != "unknown_task"
                 ]
     return problems
 
 
-async def _fetched(caller: Caller, results: Sequence[Result], *, wait_s: int = 0) -> dict[Any, Any]:
+async def fetched(caller: Caller, results: Sequence[Result], *, wait_s: int = 0) -> dict[Any, Any]:
     """Return the tasks as a principal gets them, by id; after a wait for those that run."""
-    ids = [result.task["task_id"] for result in results if "task_id" in result.task]
+    ids = [result.id for result in results if result.id]
     found: dict[Any, Any] = {}
     for start in range(0, len(ids), _IDS_PER_CALL):
         answer = await caller.call("fetch_task", task_ids=ids[start : start + _IDS_PER_CALL], wait_s=wait_s)
@@ -127,7 +162,7 @@ def _differs(result: Result, found: Mapping[Any, Any]) -> bool:
 
 
 def _seen(result: Result, found: Mapping[Any, Any]) -> Any:
-    return found.get(result.task.get("task_id"))
+    return found.get(result.id)
 
 
 def _essence(task: Mapping[str, Any] | None) -> Any:
@@ -139,8 +174,8 @@ def _essence(task: Mapping[str, Any] | None) -> Any:
 
 
 @asynccontextmanager
-async def _client() -> AsyncIterator[httpx2.AsyncClient]:
+async def new_client() -> AsyncIterator[httpx2.AsyncClient]:
     """Open a client for many connections."""
     limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=60, limits=limits) as http:
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=300, limits=limits) as http:
         yield http

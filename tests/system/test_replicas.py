@@ -4,7 +4,8 @@ import statistics
 from pathlib import Path
 
 import pytest
-from chaos.audit import created
+from chaos.audit import awaiting_webhook, created
+from object_stores import running_object_store
 from postgres import Server
 from replicas.trial import DISTURBANCES, run_trial, summary
 from replicas.wakeups import wake_callers
@@ -16,13 +17,15 @@ CALLS = 5
 @pytest.mark.usefixtures("haproxy")
 async def test_sessions_lose_nothing_and_pay_nothing_twice(tmp_path: Path, database: Server) -> None:
     """50 sessions here; `make load` runs 500."""
-    trial = await run_trial(database, tmp_path, sessions=SESSIONS)
+    with running_object_store() as store:
+        trial = await run_trial(database, store, tmp_path, sessions=SESSIONS)
     assert trial.problems == [], summary(trial)
     assert len(trial.disturbances) == len(DISTURBANCES)
     entries = trial.record.entries
-    assert len(entries) == len(created(trial.record)) <= len(trial.record.rows) == len(trial.results)
-    # the others were stored, and never sent, by a replica that was killed
-    assert trial.ends["succeeded"] == len(entries)
+    assert len(entries) == len(created(trial.record)) == len(trial.record.rows) == len(trial.results)
+    # a provider gives its webhook up after a minute, which a busy machine may take
+    assert trial.ends["succeeded"] + len(awaiting_webhook(trial.record)) == len(entries)
+    assert trial.copies.served
 
 
 async def test_a_result_at_one_replica_wakes_the_caller_at_another(tmp_path: Path, database: Server) -> None:
