@@ -121,7 +121,8 @@ class Poller:
             while batch := self._batch(upstream, heap, now):
                 group.start_soon(self._poll, upstream, batch)
             if not heap:
-                del self._due[upstream]
+                # the account may be a caller's, whose key does not stay in memory; the calendar has no bookings now
+                del self._due[upstream], self._calendars[upstream]
 
     def _batch(self, upstream: Upstream, heap: list[_Due], now: float) -> list[_Polled]:
         """Take one batch from the heap: what is due, filled up with what is due soon."""

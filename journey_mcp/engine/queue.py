@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import anyio
@@ -398,8 +398,10 @@ class Queues:
         if key not in self._queues:
             self._drop_idle()
             limiter = Limiter(limit_at(self._limits, account.provider))
+            # a queue outlives its tasks, and a caller's key may not
+            keyless = replace(account, key="")
             self._queues[key] = AccountQueue(
-                account, limiter, self._journal, self._table, self._clock, is_closed=self._is_closed
+                keyless, limiter, self._journal, self._table, self._clock, is_closed=self._is_closed
             )
         return self._queues[key]
 

@@ -1,5 +1,6 @@
 """Keys of callers: a call that brings one runs, and is paid, at the caller's own account alone."""
 
+import gc
 import io
 import logging
 import sqlite3
@@ -21,6 +22,7 @@ from journey_mcp.core.provider_keys import CallerKeys
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.archive import export_journal, import_journal
 from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.providers.base import Account
 from journey_mcp.sandbox import JourneyApiSettings
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store import open_store
@@ -451,3 +453,19 @@ async def test_the_key_is_deleted_once_it_is_not_needed(tmp_path: Path) -> None:
             rows = connection.execute("SELECT sealed_key FROM tasks").fetchall()
         assert rows == [("",)]
         assert (await studio.fetch([task.id], ADA))[task.id].has_own_key
+
+
+async def test_an_account_is_forgotten_with_its_last_task(tmp_path: Path) -> None:
+    """A process that runs for months does not collect the keys of all callers; that of a running task stays."""
+    async with (
+        upstream_with("submit:hang,times=1") as upstream,
+        running_studio(settings_at(upstream, tmp_path)) as studio,
+    ):
+        running = await studio.create(
+            make_request(model="midjourney"), BOB, keys=CallerKeys({"journeyapi": "key-of-bob"})
+        )
+        await until_accepted(studio, running.task)
+        await make(studio, model="midjourney")
+        gc.collect()
+        keys = [account.key for account in gc.get_objects() if isinstance(account, Account)]
+        assert (OWN in keys, "key-of-bob" in keys) == (False, True)
