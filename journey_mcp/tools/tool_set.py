@@ -20,6 +20,8 @@ class ToolSet:
     catalog: Catalog
     defaults: Defaults
     tools: list[dict[str, Any]]
+    allowed: Collection[str]
+    """The names of the tools that the settings do not leave out; only some of them may have a model."""
     is_sandbox: bool
     """No key is set: the sandbox makes the images."""
 
@@ -44,7 +46,7 @@ class ToolSet:
 
     def _with(self, catalog: Catalog) -> "ToolSet":
         defaults = defaults_within(self.defaults, catalog)
-        tools = [tool for tool in build(catalog, defaults) if tool["name"] in self.names]
+        tools = [tool for tool in build(catalog, defaults) if tool["name"] in self.allowed]
         return replace(self, catalog=catalog, defaults=defaults, tools=tools)
 
 
@@ -61,9 +63,15 @@ def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
     registry = load(settings.registry)
     catalog = catalog_of(settings, registry)
     defaults = read_defaults(settings, catalog, takes_files=takes_files)
-    tools = [tool for tool in build(catalog, defaults) if not settings.tools or tool["name"] in settings.tools]
-    is_sandbox = not configured(settings, registry)
-    return ToolSet(registry=registry, catalog=catalog, defaults=defaults, tools=tools, is_sandbox=is_sandbox)
+    allowed = settings.tools or tuple(TOOLS)
+    return ToolSet(
+        registry=registry,
+        catalog=catalog,
+        defaults=defaults,
+        tools=[tool for tool in build(catalog, defaults) if tool["name"] in allowed],
+        allowed=allowed,
+        is_sandbox=not configured(settings, registry),
+    )
 
 
 def _check_names(names: Sequence[str]) -> None:

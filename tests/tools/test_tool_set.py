@@ -48,6 +48,15 @@ def test_a_part_without_the_default_model_has_another_one() -> None:
     assert nothing.defaults.imagine == ""
 
 
+def test_a_callers_key_brings_the_tools_of_its_provider() -> None:
+    """Also one for which no configured provider has a model; but none that `JOURNEY_MCP_TOOLS` leaves out."""
+    bfl = {"BFL_API_KEY": "k"}
+    assert "refine_image" not in read_tool_set(read_settings(bfl)).names
+    assert read_tool_set(read_settings(bfl)).with_own_keys(["journeyapi"], ["bfl"]).names == list(TOOLS)
+    named = read_tool_set(read_settings({**bfl, "JOURNEY_MCP_TOOLS": "imagine"}))
+    assert named.with_own_keys(["journeyapi"], []).names == ["imagine"]
+
+
 def test_a_part_has_only_the_named_tools() -> None:
     """`JOURNEY_MCP_TOOLS` holds for it too."""
     whole = read_tool_set(read_settings({**ALL_KEYS, "JOURNEY_MCP_TOOLS": "imagine"}))
