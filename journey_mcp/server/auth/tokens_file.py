@@ -42,6 +42,7 @@ _NONE = "none"
 _COUNT = re.compile(r"[1-9][0-9]{0,5}")
 _DEFAULT_SCOPES: frozenset[Scope] = frozenset({GENERATE, READ})
 _CHANGEABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OWNERS_ONLY = "Make it yours alone: chmod 600."
 
 _log = logging.getLogger(__name__)
 
@@ -166,11 +167,17 @@ def parse(text: str) -> Parsed:
 
 
 def read(path: Path) -> Parsed:
-    """Read a tokens file.
+    """Read a tokens file; without the lines with provider keys if every user of this machine can read it.
 
     Raises:
         SetupError: it cannot be read, is not a text, or other users can change it.
     """
+    parsed, is_readable_by_all = _read_whole(path)
+    return _without_keys(parsed) if is_readable_by_all else parsed
+
+
+def _read_whole(path: Path) -> tuple[Parsed, bool]:
+    """Return all tokens of the file, and whether every user of this machine can read it; raises as `read`."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -180,12 +187,11 @@ def read(path: Path) -> Parsed:
             path, f"cannot be read: {error.strerror or error}", "Create it with journey-mcp token new."
         ) from error
     if os.name != "nt" and status.st_mode & _CHANGEABLE_BY_OTHERS:
-        raise _wrong(path, "can be changed by other users of this machine", "Make it yours alone: chmod 600.")
+        raise _wrong(path, "can be changed by other users of this machine", _OWNERS_ONLY)
     if len(content) > _MAX_BYTES:
         raise _wrong(path, f"is larger than {_MAX_BYTES:,} bytes", "Name a file of tokens, one in each line.")
     try:
-        parsed = parse(content.decode())
-        return parsed if os.name == "nt" or not status.st_mode & stat.S_IROTH else _without_keys(parsed)
+        return parse(content.decode()), os.name != "nt" and bool(status.st_mode & stat.S_IROTH)
     except UnicodeDecodeError as error:
         raise _wrong(path, "is not a text in UTF-8", "Name a file of tokens, one in each line.") from error
 
@@ -205,12 +211,15 @@ def append(path: Path, entry: Entry) -> None:
     """Add a token to the file, which is created for its owner only.
 
     Raises:
-        SetupError: the file cannot be read or written.
+        SetupError: the file cannot be read or written, or every user of this machine could read a provider key in it.
         InvalidArguments: it has a token of this name.
     """
     content = ""
     if path.exists():
-        if any(other.name == entry.name for other in read(path).entries):
+        parsed, is_readable_by_all = _read_whole(path)
+        if entry.keys and is_readable_by_all:
+            raise _wrong(path, "can be read by every user of this machine: no provider key is written", _OWNERS_ONLY)
+        if any(other.name == entry.name for other in parsed.entries):
             raise InvalidArguments(
                 f"There is a token {entry.name} already.",
                 next_step=f"Choose another name, or revoke it first: journey-mcp token revoke {entry.name}",
@@ -231,7 +240,7 @@ def remove(path: Path, name: str) -> None:
         SetupError: the file cannot be read or written.
         InvalidArguments: it has no such token.
     """
-    known = [entry.name for entry in read(path).entries]
+    known = [entry.name for entry in _read_whole(path)[0].entries]
     if name not in known:
         raise InvalidArguments(
             f"There is no token {name[:80]!r}; tokens are {', '.join(known) or 'none'}.",

@@ -133,6 +133,22 @@ def test_provider_keys_that_everybody_can_read_are_not_used(tmp_path: Path) -> N
     assert [entry.name for entry in read(file).entries] == ["ada", "bob"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_file_that_everybody_can_read_gets_no_provider_key(tmp_path: Path) -> None:
+    """A key that is in it already belongs to a token, which can be revoked and whose name is taken."""
+    file = tmp_path / "tokens"
+    ada = f"ada sha256:{DIGESTS[0]} key.bfl={KEY}\n"
+    file.write_text(ada, encoding="utf-8")
+    file.chmod(0o644)
+    with pytest.raises(SetupError, match="can be read by every user of this machine: no provider key is written"):
+        append(file, make_entry("bob", DIGESTS[1], [f"key.bfl={KEY}"]))
+    with pytest.raises(InvalidArguments, match="There is a token ada already"):
+        append(file, make_entry("ada", DIGESTS[1]))
+    assert file.read_text(encoding="utf-8") == ada
+    remove(file, "ada")
+    assert file.read_text(encoding="utf-8") == ""
+
+
 def identified(tokens: TokensFile, token: str) -> str:
     """Return the principal of a token, or why it is rejected."""
     try:
