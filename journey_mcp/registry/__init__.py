@@ -10,7 +10,7 @@ from journey_mcp.core.money import Unit
 from journey_mcp.core.requests import Tool
 from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, files_at, read_file, shipped_files
-from journey_mcp.registry.plugins import Plugin, installed_plugins
+from journey_mcp.registry.plugins import REMOVE_PLUGIN, Plugin, installed_plugins
 
 __all__ = [
     "Action",
@@ -138,22 +138,32 @@ def load(extra: tuple[Path, ...] = ()) -> Registry:
 
 @cache
 def _load(plugins: tuple[Plugin, ...], extra: tuple[Path, ...]) -> Registry:
-    shipped = [(path, read_file(path)) for path in shipped_files()]
-    added = [(plugin.registry_file, read_file(plugin.registry_file)) for plugin in plugins if plugin.registry_file]
-    for path, file in added:
-        _check_new(path, file, shipped)
-    return join([*shipped, *added, *((file, read_file(file)) for path in extra for file in files_at(path))])
+    known = [(path, read_file(path)) for path in shipped_files()]
+    for plugin in plugins:
+        known.append(_facts_of(plugin, known))
+    return join([*known, *((file, read_file(file)) for path in extra for file in files_at(path))])
 
 
-def _check_new(path: Path, file: RegistryFile, shipped: list[tuple[Path, RegistryFile]]) -> None:
-    """Refuse a plugin's provider that would get the key of a shipped one."""
+def _facts_of(plugin: Plugin, known: list[tuple[Path, RegistryFile]]) -> tuple[Path, RegistryFile]:
+    """Return the file of a plugin; errors name its package."""
+    path = plugin.registry_file or Path()
+    try:
+        file = read_file(path)
+    except SetupError as error:
+        raise SetupError(f"The plugin {plugin.package}: {error}", next_step=REMOVE_PLUGIN) from error
+    _check_new(path, file, known)
+    return path, file
+
+
+def _check_new(path: Path, file: RegistryFile, known: list[tuple[Path, RegistryFile]]) -> None:
+    """Refuse a plugin's provider that would get the key of a shipped one, or of another plugin's."""
     if file.provider is None:
         return
-    for other in (facts for _, part in shipped if (facts := part.provider)):
+    for other_path, other in ((other_path, facts) for other_path, part in known if (facts := part.provider)):
         if file.provider.id == other.id or file.provider.key_variable == other.key_variable:
             raise SetupError(
                 f"Registry file {path}: provider {file.provider.id} has the name or the key variable of {other.title}, "
-                "which journey-mcp has already.",
+                f"which is in {other_path} already.",
                 next_step="Choose another id and another key_variable, or uninstall the plugin.",
             )
 

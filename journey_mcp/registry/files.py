@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.requests import OPTIONS
+from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 
 for _strict in (Parameter, Switch, ImageInput, Offer, Action, Model, OtherModels, ProviderFacts):
@@ -91,6 +92,7 @@ def read_file(path: Path) -> RegistryFile:
         read = _ADAPTER.validate_json(json.dumps(_spread_defaults(plain), default=str), strict=True)
     except ValidationError as error:
         raise SetupError(f"Registry file {path}: {'; '.join(_explain(error, plain))}.") from error
+    _check_id(path, read)
     _check_times(path, read)
     _check_prices(path, read)
     _check_parameter_names(path, read)
@@ -174,6 +176,14 @@ def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
             kind = Parameter if part == "parameters" else Switch
     names = [f.name for f in fields(kind)]
     return [*names, "defaults"] if kind is RegistryFile else names
+
+
+def _check_id(path: Path, read: RegistryFile) -> None:
+    if read.provider is not None and read.provider.id == SANDBOX:
+        raise SetupError(
+            f"Registry file {path}: provider.id={SANDBOX!r} is the name of the built-in sandbox, which is free: no "
+            "budget would count. Choose another id."
+        )
 
 
 def _check_times(path: Path, read: RegistryFile) -> None:

@@ -16,6 +16,9 @@ from typing import Any
 from journey_mcp.core.errors import SetupError
 from journey_mcp.handshake.plugins import GROUP, has_plugins
 
+REMOVE_PLUGIN = "Upgrade or uninstall this package."
+"""The next step after an error of a plugin."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plugin:
@@ -41,7 +44,7 @@ class Plugin:
             raise SetupError(
                 f"The plugin {self.package} cannot be loaded ({self.entry_point.value}): "
                 f"{type(error).__name__}: {error}.",
-                next_step="Upgrade or uninstall this package.",
+                next_step=REMOVE_PLUGIN,
             ) from error
 
 
@@ -49,7 +52,7 @@ def installed_plugins() -> Mapping[str, Plugin]:
     """Return the plugins by protocol, in the order of their names.
 
     Raises:
-        SetupError: two packages have the same protocol.
+        SetupError: two packages have the same protocol, or an entry point cannot be followed.
     """
     return _installed(tuple(sys.path)) if has_plugins() else {}
 
@@ -68,13 +71,22 @@ def _installed(_folders: tuple[str, ...]) -> Mapping[str, Plugin]:
 
 
 def _plugin(point: EntryPoint) -> Plugin:
+    distribution = point.dist
+    package = f"{distribution.name} {distribution.version}" if distribution else point.name
+    try:
+        registry_file = _registry_file(point)
+    except (ImportError, ValueError, OSError) as error:
+        raise SetupError(
+            f"The plugin {package} cannot be found ({point.name} = {point.value}): {type(error).__name__}: {error}.",
+            next_step=REMOVE_PLUGIN,
+        ) from error
+    return Plugin(wire=point.name, package=package, registry_file=registry_file, entry_point=point)
+
+
+def _registry_file(point: EntryPoint) -> Path | None:
+    if not point.pattern.match(point.value):
+        raise ValueError("the value is not MODULE:CLASS")
     spec = find_spec(point.module.partition(".")[0])
     folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
     files = (folder / f"{point.name}.toml" for folder in folders)
-    distribution = point.dist
-    return Plugin(
-        wire=point.name,
-        package=f"{distribution.name} {distribution.version}" if distribution else point.module,
-        registry_file=next((file for file in files if file.is_file()), None),
-        entry_point=point,
-    )
+    return next((file for file in files if file.is_file()), None)

@@ -202,6 +202,46 @@ def test_a_package_cannot_take_the_place_of_a_shipped_provider(installer: Instal
         load()
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [('id = "acme"', 'id = "other"'), ('key_variable = "ACME_API_KEY"', 'key_variable = "X_API_KEY"')]
+)
+def test_a_package_cannot_take_the_place_of_another_one(installer: Installer, old: str, new: str) -> None:
+    """Which one gets the key would be chance."""
+    installer.install_acme()
+    other = FACTS.replace('wire = "acme"', 'wire = "other"').replace(old, new, 1)
+    files = {"journey_other/__init__.py": "", "journey_other/other.toml": other}
+    installer.install("journey-other", files, {"other": "journey_other:Other"})
+    with pytest.raises(
+        SetupError, match=r"the name or the key variable of Acme Pictures, which is in .*acme\.toml already"
+    ):
+        load()
+
+
+def test_no_provider_is_called_as_the_sandbox(tmp_path: Path) -> None:
+    """Its images would count as free."""
+    (tmp_path / "own.toml").write_text(FACTS.replace('id = "acme"', 'id = "sandbox"', 1), encoding="utf-8")
+    with pytest.raises(SetupError, match=r"own\.toml: provider\.id='sandbox' is the name of the built-in sandbox"):
+        load((tmp_path / "own.toml",))
+
+
+@pytest.mark.parametrize("value", [":Acme", "journey acme", "__main__:Acme"])
+def test_an_entry_point_that_leads_nowhere_is_named(installer: Installer, value: str) -> None:
+    """With its package."""
+    installer.install("journey-acme", {}, {"acme": value})
+    with pytest.raises(SetupError, match=f"The plugin journey-acme 0.1.0 cannot be found .acme = {value}.: ") as raised:
+        load()
+    assert raised.value.failure.next_step == "Upgrade or uninstall this package."
+
+
+def test_a_registry_file_of_a_package_that_cannot_be_read_is_named(installer: Installer) -> None:
+    """With its package: no setting names the file."""
+    files = {"journey_acme/__init__.py": "", "journey_acme/acme.toml": "[provider"}
+    installer.install("journey-acme", files, {"acme": "journey_acme:Acme"})
+    with pytest.raises(SetupError, match=r"The plugin journey-acme 0\.1\.0: .*acme\.toml is not TOML") as raised:
+        load()
+    assert raised.value.failure.next_step == "Upgrade or uninstall this package."
+
+
 async def test_a_package_cannot_replace_a_shipped_protocol(tmp_path: Path, installer: Installer) -> None:
     """It would get the keys of the providers that speak it."""
     installer.install("journey-acme", {"journey_acme.py": ""}, {"bfl": "journey_acme:Acme"})
