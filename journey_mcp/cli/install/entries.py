@@ -12,7 +12,10 @@ from journey_mcp.cli.install.launch import Launch
 from journey_mcp.core.redaction import is_reference, secrets_in
 
 _INPUTS = "inputs"
-_SECRET = re.compile(r"key|token|secret|pass|auth|credential|cookie|dsn|url", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|pass|auth|credential|cookie|dsn|\bpat\b|_pat\b", re.IGNORECASE)
+_VARIABLE = re.compile(rf"{_SECRET.pattern}|url", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"(?:{_SECRET.pattern})[^\s:=]*\s*[:=]\s*(.+)", re.IGNORECASE)
+"""An argument or a URL with a value, as in `--api-key=…`, `Authorization: Bearer …`, `?token=…`."""
 _INPUT = re.compile(r"\$\{input:([^{}]+)\}")
 
 
@@ -142,9 +145,27 @@ def _is_command(entry: Any) -> bool:
 
 
 def secrets_of(client: Client, text: str) -> Iterator[str]:
-    """Yield what may be secret in a text, of all servers, by the names of variables and headers: for redaction."""
-    for server in editor_of(client.form).parse(text).get(client.servers, {}).values():
-        for name, values in server.items() if isinstance(server, dict) else ():
-            if isinstance(values, dict) and ("env" in name or "header" in name):
-                texts = {key: value for key, value in values.items() if isinstance(value, str)}
-                yield from (v for key, v in texts.items() if _SECRET.search(key) and not is_reference(v))
+    """Yield what may be secret in a text, for redaction.
+
+    By the names of members, of all servers also by those of variables, headers, and options in arguments.
+    """
+    content = editor_of(client.form).parse(text)
+    found = [value for name, value in _texts("", content) if _SECRET.search(name)]
+    for server in content.get(client.servers, {}).values():
+        for field, values in server.items() if isinstance(server, dict) else ():
+            is_named = isinstance(values, dict) and ("env" in field or "header" in field)
+            for name, value in _texts(field, values):
+                found += [value] if is_named and _VARIABLE.search(name) else _ASSIGNED.findall(value)
+    yield from (value for value in found if not is_reference(value))
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield every text with its name: of its member, or the text before it in a list, which may be an option."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(key, inner)
+    elif isinstance(value, list):
+        for before, inner in zip((name, *value), value, strict=False):
+            yield from _texts(before if isinstance(before, str) else name, inner)

@@ -1,5 +1,6 @@
 """`install` and `uninstall` change the file of the client and nothing else in it, on every system."""
 
+import json
 import stat
 import sys
 from collections.abc import Mapping
@@ -117,6 +118,30 @@ def test_the_change_is_shown_without_secrets(tmp_path: Path, capsys: pytest.Capt
     assert '         "Authorization": "[secret]"' in err
     for secret in (KEY, "ghp_of_somebody_else", "hf_of_somebody_else"):
         assert secret not in out + err
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_secrets_in_other_places_are_not_shown(
+    indent: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In arguments and URLs of other servers, in variables of any name for keys, and of the client itself."""
+    secrets = [f"{name}-of-somebody-else" for name in ("option", "equals", "header", "query", "pat", "client")]
+    option, equals, header, query, pat, own = secrets
+    arguments = ["--api-key", option, f"--token={equals}", "--header", f"Authorization: Bearer {header}"]
+    content = {
+        "mcpServers": {
+            "remote": {"url": f"https://mcp.example.com/?api_key={query}"},
+            "other": {"command": "npx", "env": {"GITHUB_PAT": pat}, "args": arguments},
+        },
+        "primaryApiKey": own,
+    }
+    machine = machine_with(tmp_path)
+    placed("claude-code", machine, json.dumps(content, indent=indent).encode())
+    install("claude-code", machine, only_print=False, is_agreed=True)
+    uninstall("claude-code", machine, is_agreed=True)
+    out, err = capsys.readouterr()
+    assert [secret for secret in secrets if secret in out + err] == []
+    assert "npx" in err or indent
 
 
 def test_the_result_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
