@@ -6,7 +6,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from journey_mcp.server.transports.rate_limit import is_tool_call
-from server.auth.served import ERAS, add_token, serving_with
+from server.auth.served import ERAS, OLD, add_token, serving_with
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -26,11 +26,22 @@ async def test_calls_above_the_limit_get_429(tmp_path: Path, era: str) -> None:
         assert [(await served.call(ben, "fetch_task", era)).status for _ in range(10)] == [200] * 9 + [429]
 
 
+async def test_a_header_does_not_hide_a_call(tmp_path: Path) -> None:
+    """In older revisions nothing compares it with the body."""
+    file = tmp_path / "tokens"
+    ana = add_token(file, "ana", "calls_per_minute=1")
+    async with serving_with(tmp_path, JOURNEY_MCP_TOKENS_FILE=str(file)) as served:
+        call = {"name": "fetch_task", "arguments": {}}
+        statuses = [(await served.send(ana, "tools/call", call, OLD, mcp_method="ping")).status for _ in range(2)]
+        assert statuses == [200, 429]
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "is_call"),
     [
         ({"mcp-method": "tools/call"}, b"", True),
-        ({"mcp-method": "tools/list"}, b'{"method":"tools/call"}', False),
+        ({"mcp-method": "tools/list"}, b'{"method":"tools/call"}', True),
+        ({"mcp-method": "tools/list"}, b'{"method":"tools/list"}', False),
         ({}, b'{"method":"tools\\/call"}', True),
         ({}, b'{"method":"ping"}', False),
         ({}, b'[{"method":"tools/call"}]', False),
@@ -38,5 +49,5 @@ async def test_calls_above_the_limit_get_429(tmp_path: Path, era: str) -> None:
     ],
 )
 def test_a_tool_call_is_recognized(*, headers: dict[str, str], body: bytes, is_call: bool) -> None:
-    """By the header of later revisions, which the SDK compares with the body; otherwise by the body."""
+    """By the header of later revisions, and by the body, which is what an older revision runs."""
     assert is_tool_call(Headers(headers), body) is is_call

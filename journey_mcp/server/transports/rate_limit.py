@@ -58,9 +58,12 @@ class RateLimit:
 
 
 def is_tool_call(headers: Headers, body: bytes) -> bool:
-    """Return whether a request calls a tool: later revisions say so in a header, which the SDK checks."""
-    if (method := headers.get(MCP_METHOD_HEADER)) is not None:
-        return method == CALL
+    """Return whether a request calls a tool: later revisions say so in a header, which spares the look at the body.
+
+    That it calls none, a header cannot say: the SDK compares it with the body in later revisions only.
+    """
+    if headers.get(MCP_METHOD_HEADER) == CALL:
+        return True
     try:
         message = json.loads(body)
     except ValueError:
