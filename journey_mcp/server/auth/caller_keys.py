@@ -39,7 +39,7 @@ class CallerKeyHeaders:
         try:
             keys = self._read(given)
         except ValueError as error:
-            problem = f"{error} Nothing was sent or charged."
+            problem = f"{error} Nothing was sent or charged"
             await error_response(_BAD_REQUEST, problem)(scope, receive, send)
             return
         identity: Identity = scope["state"]["identity"]

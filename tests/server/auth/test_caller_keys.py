@@ -83,7 +83,7 @@ async def test_a_request_whose_key_cannot_be_used_is_refused(
         answer = await imagine(served, None, **headers)
         assert answer.status == 400
         assert says in answer.message["error"]["message"]
-        assert "Nothing was sent or charged." in answer.message["error"]["message"]
+        assert answer.message["error"]["message"].endswith(". Nothing was sent or charged.")
         assert OWN not in json.dumps(answer.message)
         assert served.upstream.sandbox.request_log.submissions == ()
 
