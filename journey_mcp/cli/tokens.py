@@ -23,7 +23,7 @@ def new(name: str, options: Mapping[str, str], keys_of: Sequence[str] = ()) -> N
     A key of the token's owner is asked for at each of the providers `keys_of`.
 
     Raises:
-        InvalidArguments: the name is taken or cannot be one, or an option is wrong.
+        InvalidArguments: the name is taken or cannot be one, an option is wrong, or the token would be expired.
         SetupError: the file is not set, or cannot be read or written.
     """
     settings, path = _settings()
@@ -38,6 +38,7 @@ def new(name: str, options: Mapping[str, str], keys_of: Sequence[str] = ()) -> N
     except ValueError as error:
         raise InvalidArguments(f"No token was made: {error}.", next_step="Correct it, and run it again.") from error
     _check_known(entry.providers or (), known)
+    _check_valid_today(entry)
     tokens_file.append(path, entry)
     console.result(token)
     console.info(f"This is the token of {name}. It is not shown again; {path} has only its digest.")
@@ -49,6 +50,14 @@ def _check_known(providers: Iterable[str], known: Collection[str]) -> None:
         raise InvalidArguments(
             f"No token was made: there is no provider {unknown[0][:80]!r}.",
             next_step=f"Providers are {', '.join(known)}.",
+        )
+
+
+def _check_valid_today(entry: tokens_file.Entry) -> None:
+    if entry.is_expired(time.time()):
+        raise InvalidArguments(
+            f"No token was made: {entry.expires} of --expires is over, and no request would be accepted.",
+            next_step="Give the last day on which it is valid, in UTC: today or later.",
         )
 
 

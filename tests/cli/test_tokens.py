@@ -66,7 +66,8 @@ async def test_no_token_is_made_with_a_wrong_key(owner: CommandLine, file: Path)
 
 async def test_tokens_are_listed_and_revoked(owner: CommandLine, file: Path) -> None:
     """As a table or as JSON, without anything that opens the door."""
-    await owner.run("token", "new", "ada", "--expires", "2020-01-01", "--budget", "2usd/day")
+    file.parent.mkdir()
+    file.write_text(f"ada sha256:{digest_of('of ada')} budget=2usd/day expires=2020-01-01\n", encoding="utf-8")
     token = (await owner.run("token", "new", "bob")).out.strip()
     with file.open("a", encoding="utf-8") as written:
         written.write("broken\n")
@@ -94,6 +95,7 @@ async def test_tokens_are_listed_and_revoked(owner: CommandLine, file: Path) -> 
     [
         (("new", "a b"), "No token was made: the name 'a b' must be 1 to 64 letters"),
         (("new", "eve", "--expires", "soon"), "expires='soon' is not a date such as 2027-01-31"),
+        (("new", "eve", "--expires", "2020-01-31"), "No token was made: 2020-01-31 of --expires is over"),
         (("new", "eve", "--providers", "openai"), "there is no provider 'openai'.\nProviders are journeyapi, "),
         (("new", "ada"), "There is a token ada already.\nChoose another name, or revoke it first"),
         (("revoke", "eve"), "There is no token 'eve'; tokens are ada."),
