@@ -110,8 +110,9 @@ class Sqlite:
 
     def is_transient(self, error: Exception) -> bool:
         """Return whether SQLite finds the database locked, or the disk full."""
-        code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
-        return code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
+        return _code_of(error) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL} or (
+            _has_no_room_beside(error)
+        )
 
     def may_have_executed(self, _error: Exception) -> bool:
         """Return False: there is no connection that can be lost."""
@@ -119,7 +120,8 @@ class Sqlite:
 
     def cannot_be_opened(self, error: Exception) -> JourneyError:
         """Return the error for a database that cannot be opened."""
-        problem = f"The database {self._address} cannot be opened: {cause(error)}."
+        full = " (is the disk full?)" if _has_no_room_beside(error) else ""
+        problem = f"The database {self._address} cannot be opened: {cause(error)}{full}."
         if self.is_transient(error):
             return StoreUnavailable(problem)
         return SetupError(problem, next_step=_REPLACE if _is_unreadable(error) else _ELSEWHERE)
@@ -199,6 +201,16 @@ def _make_private_file(file: Path) -> None:
             f"The database {file} cannot be created: {error.strerror}.",
             next_step=_ELSEWHERE,
         ) from error
+
+
+def _code_of(error: Exception) -> int:
+    code: int = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return code
+
+
+def _has_no_room_beside(error: Exception) -> bool:
+    """Return whether the file `-shm` beside the database, which every connection needs, cannot get its size."""
+    return _code_of(error) == sqlite3.SQLITE_IOERR_SHMSIZE
 
 
 def _is_unreadable(error: Exception) -> bool:

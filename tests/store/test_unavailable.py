@@ -1,5 +1,6 @@
 """A database that does not answer: one error of the store, whatever the cause."""
 
+import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -41,6 +42,17 @@ def full_at(pages: int) -> Iterator[None]:
         yield
     finally:
         sa.event.remove(sa.Engine, "connect", limit)
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """Fail every write beyond this size, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def execute(folder: Path, statement: str) -> None:
@@ -102,6 +114,18 @@ async def test_a_full_disk_is_unavailable_and_keeps_what_is_stored(tmp_path: Pat
                 await store.tasks.add(long, worker_id="me", lease_until=200)
             assert await store.tasks.find(TASK.id) == TASK
             assert await store.tasks.save(TASK.sent(101), worker_id="me")
+
+
+async def test_a_database_beside_which_there_is_no_room_is_unavailable(tmp_path: Path) -> None:
+    """SQLite calls this an I/O error."""
+    async with open_store(url(tmp_path)) as store:
+        await store.tasks.add(TASK, worker_id="me", lease_until=200)
+    full = r"cannot be opened: disk I/O error \(is the disk full\?\)"
+    with files_of_at_most(5000), pytest.raises(StoreUnavailable, match=full):
+        async with open_store(url(tmp_path)):
+            pass
+    async with open_store(url(tmp_path)) as store:
+        assert await store.tasks.find(TASK.id) == TASK
 
 
 async def test_a_disk_that_is_full_while_the_tables_are_created_is_unavailable(tmp_path: Path) -> None:
