@@ -57,11 +57,17 @@ def model(model_id: str, *, as_json: bool) -> None:
     """Show one model and its offers in detail.
 
     Raises:
-        UnknownModel: suggests similar names.
+        UnknownModel: suggests similar names, or names the keys that it needs.
     """
     settings = ready_settings()
     catalog = catalog_of(settings, load(settings.registry))
     model_id = model_names.resolve(model_id, catalog) or model_id
+    if facts_of_others := catalog.missing.get(model_id):
+        raise UnknownModel(
+            f"No configured provider offers {model_id}; {', '.join(one.title for one in facts_of_others)} would.",
+            next_step=f"Set {' or '.join(one.key_variable for one in facts_of_others)}, or choose another model: "
+            "`journey-mcp models` lists them all.",
+        )
     if model_id not in catalog.models:
         near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=_MIN_SIMILARITY)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""

@@ -205,6 +205,17 @@ async def test_an_unknown_model_gets_the_nearest_names(journey: CommandLine) -> 
     assert (plain.code, plain.json["error"]["message"]) == (2, "There is no model 'qqq'.")
 
 
+async def test_a_model_of_another_provider_names_its_key(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("models", "flux-2-pro")
+    assert (done.code, done.err.splitlines()) == (
+        2,
+        [
+            "journey-mcp: No configured provider offers flux-2-pro; Vtrix, Black Forest Labs would.",
+            "Set VTRIX_API_KEY or BFL_API_KEY, or choose another model: `journey-mcp models` lists them all.",
+        ],
+    )
+
+
 @pytest.mark.parametrize(
     ("hint", "words"),
     [
