@@ -126,7 +126,7 @@ def _pinned(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
     if request.provider not in catalog.providers:
         raise UnsupportedValue(
             f"provider={request.provider[:40]!r} is not configured (allowed: {', '.join(catalog.providers)}).",
-            next_step="Leave provider out, or name one of these.",
+            next_step="Leave provider out, name one of these, or ask the person to set the key of that provider.",
         )
     found = tuple(offer for offer in offers if offer.provider == request.provider)
     if not found:

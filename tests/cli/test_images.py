@@ -293,6 +293,11 @@ async def test_wrong_arguments_are_one_message_and_a_next_step(
     assert sandbox.sandbox.request_log.submissions == ()
 
 
+async def test_a_provider_without_a_key_needs_one(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("imagine", "x", "--provider", "bfl")
+    assert done.err.splitlines()[1:] == ["Leave provider out, name one of these, or set the key of that provider."]
+
+
 async def test_a_hint_names_the_command_and_not_the_tool(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("imagine", "x", "--model", "seededit")
     assert done.err.splitlines()[1:] == [
