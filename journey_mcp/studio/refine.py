@@ -203,8 +203,11 @@ class Refiner:
                 f"{self._alternatives(None, usable)} Nothing was charged.".strip(),
             )
         if reason := _elsewhere(earlier, account):
+            keep = " To refine images of a sandbox, keep one running: `journey-mcp sandbox`."
             return ImageNotRefinable(
-                reason, next_step=f"{self._alternatives(earlier.task, usable)} Nothing was charged.".strip()
+                reason,
+                next_step=f"{self._alternatives(earlier.task, usable)} Nothing was charged."
+                + keep * (earlier.task.provider == account.provider == SANDBOX),
             )
         return ImageNotRefinable(
             f"{action.id} takes images made by {listed(action.parents)}; {earlier.id} was made by "
@@ -286,8 +289,9 @@ def _elsewhere(earlier: _Earlier, account: Account) -> str | None:
     if is_made_at(account, task):
         return None
     if task.provider == SANDBOX:
-        ended = " that has ended" if account.provider == SANDBOX else ""
-        return f"{earlier.id} was made in a sandbox{ended}: {account.provider} does not know it."
+        if account.provider == SANDBOX:
+            return f"{earlier.id} was made in a sandbox that has ended: the one that runs now does not know it."
+        return f"{earlier.id} was made in a sandbox: {account.provider} does not know it."
     if task.provider == account.provider and task.base_url.partition("#")[0] == account.base_url:
         return (
             f"{earlier.id} was made at {task.provider} with another key than this call uses, and only the account of "

@@ -404,12 +404,14 @@ async def test_images_of_a_sandbox_and_of_another_address(tmp_path: Path) -> Non
             assert (again.status, again.provider) == (Status.SUCCEEDED, "sandbox")
         async with running_studio(_sandbox_settings(folder)) as studio:
             error = await refusal(studio, refine(f"{made.id}.2", "vary"))
-            assert "was made in a sandbox that has ended" in str(error)
+            assert "was made in a sandbox that has ended: the one that runs now does not know it" in str(error)
+            assert "keep one running: `journey-mcp sandbox`" in (error.failure.next_step or "")
         async with running_studio(settings_for(env.upstream.base_url, folder)) as studio:
             for action in ("vary", "upscale_2x"):
                 error = await refusal(studio, refine(f"{made.id}.2", action))
                 assert isinstance(error, ImageNotRefinable)
                 assert "was made in a sandbox: journeyapi does not know it" in str(error)
+                assert "keep one running" not in (error.failure.next_step or "")
         async with sandbox.running(coarse(speed=0)) as other:
             async with running_studio(settings_for(other.base_url, tmp_path / "one")) as studio:
                 error = await refusal(studio, refine(f"{first.id}.2", "vary"))
