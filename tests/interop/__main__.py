@@ -16,14 +16,15 @@ from support import free_port, serving, until_listening
 from interop.checks import CALLS, VIEW, problems, seen, unseen
 from interop.clients import CLIENTS, DOCUMENT, Client
 from interop.model import FAREWELL, Call, Model
+from interop.results import with_rows
 
 _ROOT = Path(__file__).parents[2]
 _TIMEOUT_S = 180.0
-_OPENING, _CLOSING = "<!-- interop -->\n", "<!-- /interop -->"
 
 
 async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
-    rows, has_failed = [], False
+    rows: dict[str, str] = {}
+    has_failed = False
     for client in CLIENTS:
         if names and client.name not in names:
             continue
@@ -39,9 +40,9 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
         if is_shown:
             for result in (*model.results.values(), *viewer.results.values()):
                 _say(f"  {result}")
-        rows.append(f"| {client.title} | {packages} | {outcome} | {view} |\n")
+        rows[client.title] = f"| {client.title} | {packages} | {datetime.now(UTC):%Y-%m-%d} | {outcome} | {view} |\n"
     if is_written:
-        _write("".join(rows))
+        DOCUMENT.write_text(with_rows(DOCUMENT.read_text(encoding="utf-8"), rows), encoding="utf-8")
     return int(has_failed)
 
 
@@ -100,15 +101,6 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
     }
 
 
-def _write(rows: str) -> None:
-    """Write the results into the document."""
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_OPENING)
-    after = rest.partition(_CLOSING)[2]
-    head = "| client | versions | holds | what the model gets of a `view_image` |\n| --- | --- | --- | --- |\n"
-    table = f"Run on {datetime.now(UTC):%Y-%m-%d}:\n\n{head}{rows}"
-    DOCUMENT.write_text(f"{before}{_OPENING}{table}{_CLOSING}{after}", encoding="utf-8")
-
-
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -117,9 +109,7 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make interop", description=__doc__)
     parser.add_argument("clients", nargs="*", choices=[[], *dict.fromkeys(client.name for client in CLIENTS)])
-    parser.add_argument("--write", action="store_true", help="write the results into docs/frameworks.md")
+    parser.add_argument("--write", action="store_true", help="write the results of this run into docs/frameworks.md")
     parser.add_argument("--show", action="store_true", help="print what the model sees of each result")
     given = parser.parse_args()
-    if given.write and given.clients:
-        parser.error("--write runs all clients, because the document contains all")
     sys.exit(anyio.run(partial(_main, given.clients, is_written=given.write, is_shown=given.show)))

@@ -10,6 +10,7 @@ from support import serving
 from interop.checks import CALLS, VIEW, problems, seen, unseen
 from interop.clients import CLIENTS, DOCUMENT, program
 from interop.model import FAREWELL, Model, Pixels
+from interop.results import with_rows
 
 ROOT = DOCUMENT.parents[1]
 IMAGE = "Image tsk_a-B_1.1: http://127.0.0.1:4711/pictures/x/0.jpg image/jpeg"
@@ -95,6 +96,15 @@ async def test_it_is_found_out_what_a_model_gets_of_an_image(path: str, body: An
     async with serving(model.app()) as url, httpx2.AsyncClient(base_url=url) as client:
         assert (await client.post(path, json=asked)).status_code == 200
     assert list(model.pixels.values()) == [pixels]
+
+
+def test_a_run_of_some_clients_leaves_the_rows_of_the_others() -> None:
+    """In the order of the clients, under one heading."""
+    other, mine = CLIENTS[0].title, CLIENTS[1].title
+    first = with_rows("a\n<!-- interop -->\n<!-- /interop -->\nb\n", {mine: f"| {mine} | 1 |\n"})
+    second = with_rows(first, {other: f"| {other} | 2 |\n"})
+    assert second.splitlines()[4:] == [f"| {other} | 2 |", f"| {mine} | 1 |", "<!-- /interop -->", "b"]
+    assert with_rows(second, {mine: f"| {mine} | 3 |\n"}).count(mine) == 1
 
 
 def test_facts_of_the_second_run_that_are_missing_are_problems() -> None:
