@@ -29,7 +29,7 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
         if names and client.name not in names:
             continue
         model, error = await _run(client, CALLS)
-        found = [error] if error else problems(model, is_strict=client.is_strict)
+        found = [error] if error else _problems(client, model)
         viewer, view_error = await _run(client, VIEW)
         view = view_error or seen(viewer)
         found += [] if view_error else unseen(viewer)
@@ -46,9 +46,13 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
     return int(has_failed)
 
 
+def _problems(client: Client, model: Model) -> list[str]:
+    return problems(model, is_strict=client.is_strict, hidden=client.hides, is_validating=client.is_validating)
+
+
 async def _run(client: Client, calls: Sequence[Call]) -> tuple[Model, str]:
     """Run a client; return what the model was shown, and how the program failed, if it did."""
-    model = Model(calls=calls)
+    model = Model(calls=[call for call in calls if call.tool not in client.hides], prefix=client.prefix)
     with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
         async with serving(model.app()) as url, _server(Path(folder), client) as more:
             ended = await anyio.run_process(
@@ -94,6 +98,7 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": "stand-in",
         "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_BASE": f"{url}/v1",
         "OPENAI_API_KEY": "stand-in",
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
         "GOOGLE_GEMINI_BASE_URL": url,

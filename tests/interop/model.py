@@ -61,6 +61,8 @@ class Model:
     """A model that makes the calls one after another and ends."""
 
     calls: Sequence[Call]
+    prefix: str = ""
+    """What the client puts before the names of the tools."""
     schemas: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tools that it was shown."""
     results: dict[str, str] = field(default_factory=dict)
@@ -75,13 +77,14 @@ class Model:
             "/v1/chat/completions": (_chat_shown, _chat_answer),
             "/v1/responses": (_responses_shown, _responses_answer),
             "/v1/models/{model}": (_gemini_shown, _gemini_answer),
+            "/v1beta/models/{model}": (_gemini_shown, _gemini_answer),
         }
         return Starlette(routes=[Route(path, self._endpoint(*wire), methods=["POST"]) for path, wire in wires.items()])
 
     def _endpoint(self, read: "_Read", answer: "_Answer") -> Any:
         async def endpoint(request: Request) -> JSONResponse:
             shown = read(await request.json())
-            self.schemas |= shown.schemas
+            self.schemas |= {name.removeprefix(self.prefix): one for name, one in shown.schemas.items()}
             self.results |= shown.results
             self.pixels |= shown.pixels
             return JSONResponse(answer(self._next_call(), f"call_{len(self.results) + 1}"))
@@ -94,9 +97,9 @@ class Model:
             return None
         call = self.calls[len(self.results)]
         schema = self.schemas.get(call.tool, {})
-        left_out = [name for name in schema.get("required", ()) if name not in call.arguments]
+        left_out = [name for name in schema.get("required") or () if name not in call.arguments]
         placeholders = {name: _placeholder(schema["properties"][name]) for name in left_out}
-        return Call(tool=call.tool, arguments={**placeholders, **self._with_id(call.arguments)})
+        return Call(tool=self.prefix + call.tool, arguments={**placeholders, **self._with_id(call.arguments)})
 
     def _with_id(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         found = _ID.search("".join(self.results.values()))
@@ -231,10 +234,16 @@ def _gemini_shown(body: Any) -> Shown:
     parts = [part for content in body["contents"] for part in content["parts"] if "functionResponse" in part]
     responses = {str(number): part["functionResponse"] for number, part in enumerate(parts)}
     return Shown(
-        schemas={one["name"]: one.get("parameters") or one["parametersJsonSchema"] for one in declared},
+        schemas={one["name"]: _gemini_schema(one) for one in declared},
         results={number: _text(response["response"]) for number, response in responses.items()},
         pixels={number: _gemini_pixels(response) for number, response in responses.items()},
     )
+
+
+def _gemini_schema(declared: Any) -> Any:
+    # the API takes JSON names of Protocol Buffers in both forms
+    names = ("parameters", "parametersJsonSchema", "parameters_json_schema")
+    return next(declared[name] for name in names if name in declared)
 
 
 def _gemini_pixels(response: Any) -> Pixels:

@@ -35,6 +35,39 @@ def test_a_model_that_sees_everything_has_no_problems() -> None:
     model = Model(calls=CALLS, schemas=dict(SCHEMAS), results=dict(RESULTS))
     assert problems(model) == []
     assert problems(model, is_strict=True) == [f"not strict: {', '.join(TOOLS)}"]
+    nullable: Any = IMAGINE | {
+        "properties": {"prompt": {}, "model": {"anyOf": [{"enum": ["z-image"]}, {"type": "null"}]}}
+    }
+    assert problems(Model(calls=CALLS, schemas=SCHEMAS | {"imagine": nullable}, results=dict(RESULTS))) == []
+
+
+def test_a_client_may_check_arguments() -> None:
+    """Its error names the argument alone."""
+    results = RESULTS | {"2": "model does not match the schema"}
+    model = Model(calls=CALLS, schemas=dict(SCHEMAS), results=dict(results))
+    assert problems(model) == ["the error of an unknown model does not name it and the known ones"]
+    assert problems(model, is_validating=True) == []
+
+
+async def test_a_client_may_put_something_before_the_names() -> None:
+    """The fake model calls a tool by the name that it was shown."""
+    model = Model(calls=CALLS, prefix="journey_")
+    tools = [{"type": "function", "function": {"name": "journey_imagine", "parameters": IMAGINE}}]
+    async with serving(model.app()) as url, httpx2.AsyncClient(base_url=url) as client:
+        answer = await client.post("/v1/chat/completions", json={"messages": [], "tools": tools})
+    [call] = answer.json()["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "journey_imagine"
+    assert model.schemas == {"imagine": IMAGINE}
+
+
+def test_a_client_may_hide_tools() -> None:
+    """Those that are not meant for a model."""
+    shown = {name: schema for name, schema in SCHEMAS.items() if name != "keep_image"}
+    model = Model(calls=CALLS, schemas=dict(shown), results=dict(RESULTS))
+    assert problems(model) == ["the model does not see keep_image"]
+    assert problems(model, hidden={"keep_image"}) == []
+    calls = [call for call in VIEW if call.tool != "keep_image"]
+    assert unseen(Model(calls=calls, results={"1": IMAGE, "2": "upscale_2x of tsk_a.1", "3": "1024x1024"})) == []
 
 
 @pytest.mark.parametrize(
@@ -71,13 +104,17 @@ BLOCK = {"type": "image", "data": JPEG, "mimeType": "image/jpeg"}
         ("/v1/chat/completions", "Image", Pixels.NONE),
         ("/v1/responses", [{"type": "input_image", "image_url": JPEG}], Pixels.IMAGE),
         ("/v1/responses", json.dumps(BLOCK), Pixels.BASE64),
-        ("/v1/models/gemini", {"response": {}, "parts": [{"inlineData": {"data": JPEG}}]}, Pixels.IMAGE),
+        ("/v1beta/models/gemini", {"response": {}, "parts": [{"inlineData": {"data": JPEG}}]}, Pixels.IMAGE),
         ("/v1/models/gemini", {"response": {"result": BLOCK}}, Pixels.BASE64),
         ("/v1/models/gemini", {"response": {"result": "Image"}}, Pixels.NONE),
     ],
 )
 async def test_it_is_found_out_what_a_model_gets_of_an_image(path: str, body: Any, pixels: Pixels) -> None:
     """In the form of each API."""
+    gemini = {
+        "tools": [{"functionDeclarations": [{"name": "imagine", "parameters_json_schema": IMAGINE}]}],
+        "contents": [{"parts": [{"functionResponse": body}]}],
+    }
     asked = {
         "/v1/messages": {
             "messages": [{"content": [{"type": "tool_result", "tool_use_id": "1", "content": body}]}],
@@ -87,10 +124,8 @@ async def test_it_is_found_out_what_a_model_gets_of_an_image(path: str, body: An
             "input": [{"type": "function_call_output", "call_id": "1", "output": body}],
             "tools": [],
         },
-        "/v1/models/gemini": {
-            "tools": [{"functionDeclarations": []}],
-            "contents": [{"parts": [{"functionResponse": body}]}],
-        },
+        "/v1/models/gemini": gemini,
+        "/v1beta/models/gemini": gemini,
     }[path]
     model = Model(calls=())
     async with serving(model.app()) as url, httpx2.AsyncClient(base_url=url) as client:
