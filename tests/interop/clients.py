@@ -77,6 +77,7 @@ CLIENTS = (
         packages=("openai-agents", "mcp"),
         is_strict=True,
     ),
+    Client(name="pydantic-ai", title="Pydantic AI", packages=("pydantic-ai-slim", "mcp"), hides=_FOR_THE_GALLERY),
     Client(name="python-sdk", title="Python SDK, over HTTP", packages=("mcp",), is_over_http=True),
     Client(name="typescript-sdk", title="TypeScript SDK", packages=("@modelcontextprotocol/client",)),
     Client(
