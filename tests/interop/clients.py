@@ -68,6 +68,7 @@ class Client:
 CLIENTS = (
     Client(name="anthropic", title="Anthropic SDK", packages=("anthropic", "mcp")),
     Client(name="fastmcp", title="FastMCP, over HTTP", packages=("fastmcp", "mcp"), is_over_http=True),
+    Client(name="google-adk", title="Google ADK", packages=("google-adk", "mcp")),
     Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
     Client(name="langchain", title="LangChain", packages=("langchain-mcp-adapters", "langchain-openai", "mcp")),
     Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
