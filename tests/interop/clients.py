@@ -71,6 +71,12 @@ CLIENTS = (
     Client(name="google-adk", title="Google ADK", packages=("google-adk", "mcp")),
     Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
     Client(name="langchain", title="LangChain", packages=("langchain-mcp-adapters", "langchain-openai", "mcp")),
+    Client(
+        name="llama-index",
+        title="LlamaIndex, over HTTP",
+        packages=("llama-index-tools-mcp", "llama-index-core", "mcp"),
+        is_over_http=True,
+    ),
     Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
     Client(
         name="openai-agents",
