@@ -72,6 +72,12 @@ CLIENTS = (
     Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
     Client(name="langchain", title="LangChain", packages=("langchain-mcp-adapters", "langchain-openai", "mcp")),
     Client(
+        name="langchain-js",
+        title="LangChain (JavaScript)",
+        packages=("@langchain/mcp-adapters", "@langchain/openai"),
+        is_validating=True,
+    ),
+    Client(
         name="llama-index",
         title="LlamaIndex, over HTTP",
         packages=("llama-index-tools-mcp", "llama-index-core", "mcp"),
