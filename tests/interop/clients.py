@@ -84,6 +84,7 @@ CLIENTS = (
         is_over_http=True,
     ),
     Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
+    Client(name="openai-agents-js", title="OpenAI Agents SDK (JavaScript)", packages=("@openai/agents",)),
     Client(
         name="openai-agents",
         title="OpenAI Agents SDK, strict schemas",
