@@ -83,6 +83,9 @@ CLIENTS = (
         packages=("llama-index-tools-mcp", "llama-index-core", "mcp"),
         is_over_http=True,
     ),
+    Client(
+        name="mastra", title="Mastra", packages=("@mastra/mcp", "@mastra/core"), is_validating=True, prefix="journey_"
+    ),
     Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
     Client(name="openai-agents-js", title="OpenAI Agents SDK (JavaScript)", packages=("@openai/agents",)),
     Client(
