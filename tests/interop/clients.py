@@ -67,6 +67,11 @@ class Client:
 
 CLIENTS = (
     Client(name="anthropic", title="Anthropic SDK", packages=("anthropic", "mcp")),
+    Client(
+        name="anthropic-typescript",
+        title="Anthropic SDK (TypeScript)",
+        packages=("@anthropic-ai/sdk", "@modelcontextprotocol/sdk"),
+    ),
     Client(name="fastmcp", title="FastMCP, over HTTP", packages=("fastmcp", "mcp"), is_over_http=True),
     Client(name="google-adk", title="Google ADK", packages=("google-adk", "mcp")),
     Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
