@@ -101,6 +101,7 @@ CLIENTS = (
     ),
     Client(name="pydantic-ai", title="Pydantic AI", packages=("pydantic-ai-slim", "mcp"), hides=_FOR_THE_GALLERY),
     Client(name="python-sdk", title="Python SDK, over HTTP", packages=("mcp",), is_over_http=True),
+    Client(name="smolagents", title="smolagents", packages=("smolagents", "mcpadapt", "mcp")),
     Client(name="typescript-sdk", title="TypeScript SDK", packages=("@modelcontextprotocol/client",)),
     Client(
         name="typescript-sdk-http",

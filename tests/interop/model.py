@@ -22,6 +22,8 @@ FAREWELL = "That is all."
 
 IMAGE = "(the image)"
 """In the arguments of a call, the id of the image that the first result has."""
+_FINAL = "final_answer"
+"""The tool with which a model ends at smolagents."""
 _ID = re.compile(r"\btsk_[\w-]+\.1\b")
 _JPEG = "/9j/"
 """How the base64 of a JPEG begins."""
@@ -94,7 +96,7 @@ class Model:
     def _next_call(self) -> Call | None:
         """Return the next call, with placeholders for required arguments that the call omits."""
         if len(self.results) >= len(self.calls):
-            return None
+            return Call(tool=_FINAL, arguments={"answer": FAREWELL}) if _FINAL in self.schemas else None
         call = self.calls[len(self.results)]
         schema = self.schemas.get(call.tool, {})
         left_out = [name for name in schema.get("required") or () if name not in call.arguments]
@@ -163,10 +165,15 @@ def _messages_answer(call: Call | None, id_: str) -> dict[str, Any]:
 
 def _chat_shown(body: Any) -> Shown:
     messages = [message for message in body["messages"] if message["role"] == "tool"]
+    # smolagents shows results as further messages of the user
+    observed = [message for message in body["messages"] if message["role"] == "user"][1:]
+    results = {one["tool_call_id"]: one["content"] for one in messages} or {
+        f"call_{number}": message["content"] for number, message in enumerate(observed, start=1)
+    }
     return Shown(
         schemas={tool["function"]["name"]: tool["function"]["parameters"] for tool in body["tools"]},
-        results={one["tool_call_id"]: _text(one["content"]) for one in messages},
-        pixels={one["tool_call_id"]: _chat_pixels(one["content"]) for one in messages},
+        results={id_: _text(content) for id_, content in results.items()},
+        pixels={id_: _chat_pixels(content) for id_, content in results.items()},
     )
 
 

@@ -169,6 +169,18 @@ async def test_the_fake_model_goes_on_with_the_image_that_was_made(number: int) 
     assert json.loads(call["function"]["arguments"]) == {**VIEW[number].arguments, **named}
 
 
+async def test_the_fake_model_ends_with_the_tool_for_that() -> None:
+    """Where a client has one, and shows results as messages of the user."""
+    tools = [{"type": "function", "function": {"name": "final_answer", "parameters": {}}}]
+    shown = [{"role": "user", "content": [{"type": "text", "text": text}]} for text in ("Make one.", "Observation: x")]
+    model = Model(calls=CALLS[:1])
+    async with serving(model.app()) as url, httpx2.AsyncClient(base_url=url) as client:
+        answer = await client.post("/v1/chat/completions", json={"messages": shown, "tools": tools})
+    [call] = answer.json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"answer": FAREWELL}
+    assert "Observation: x" in model.results["call_1"]
+
+
 async def test_the_fake_model_fills_required_arguments_and_ends() -> None:
     """By the example of Chat Completions; the SDKs check the other APIs."""
     strict = {
