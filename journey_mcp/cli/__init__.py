@@ -184,10 +184,11 @@ def fetch(
 ) -> None:
     """Wait for tasks and show them; with -o, save the images of one."""
     with console.errors_reported(as_json=as_json):
-        from journey_mcp.cli import images
+        from journey_mcp.cli import fetching
+        from journey_mcp.cli.output_options import OutputOptions
 
-        output_options = images.OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
-        raise typer.Exit(images.fetch(tasks, output_options))
+        output_options = OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
+        raise typer.Exit(fetching.fetch(tasks, output_options))
 
 
 @_command()
@@ -198,9 +199,9 @@ def cancel(
 ) -> None:
     """Cancel tasks: free while queued; once running, only if the provider supports it."""
     with console.errors_reported(as_json=as_json):
-        from journey_mcp.cli import images
+        from journey_mcp.cli import fetching
 
-        raise typer.Exit(images.cancel(tasks, as_json=as_json))
+        raise typer.Exit(fetching.cancel(tasks, as_json=as_json))
 
 
 @_command()
@@ -498,5 +499,6 @@ def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_reported(as_json=output_options["as_json"]):
         from journey_mcp.cli import images
+        from journey_mcp.cli.output_options import OutputOptions
 
-        raise typer.Exit(images.create(tool, given, images.OutputOptions(**output_options)))
+        raise typer.Exit(images.create(tool, given, OutputOptions(**output_options)))

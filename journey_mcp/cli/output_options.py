@@ -1,0 +1,23 @@
+"""The options of a command for its result."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What to do with the result."""
+
+    output: Path | None
+    force: bool
+    wait_s: float | None
+    """`None`: until it is finished."""
+    as_json: bool
+    fresh: bool = False
+    """Make a new task even if an identical request is running."""
+
+    @property
+    def seconds(self) -> float:
+        """The longest time to wait."""
+        return math.inf if self.wait_s is None else self.wait_s
