@@ -20,6 +20,10 @@ SANDBOX = "sandbox"
 """The provider name in results of the built-in sandbox."""
 
 
+RUN_KEY = "run:"
+"""How the deduplication key of a request of a run begins."""
+
+
 class Submission(StrEnum):
     """Progress of the request that creates the prediction; each state has one right continuation after a crash."""
 
@@ -85,6 +89,11 @@ class Task:
     def has_own_key(self) -> bool:
         """Whether it runs at an account of the caller's own, who pays for it."""
         return self.sealed_key is not None
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether it was made for a place in a run. The same place gets this task for good, unless nothing was made."""
+        return (self.deduplication_key or "").startswith(RUN_KEY)
 
     @property
     def callback_secret(self) -> str | None:
@@ -172,7 +181,9 @@ class Task:
             ),
             # a duplicate call joins a result until it is acknowledged, and never joins a failure
             "duplicate_policy": (
-                None if prediction.status in {Status.FAILED, Status.CANCELED} else self.duplicate_policy
+                None
+                if prediction.status in {Status.FAILED, Status.CANCELED} and not self.is_of_run
+                else self.duplicate_policy
             ),
         }
 
@@ -185,15 +196,19 @@ class Task:
     def failed(self, failure: Failure, at: float) -> "Task":
         """End the task as failed."""
         submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
-        duplicate_policy = DuplicatePolicy.REJECT if failure.code == SubmissionUnconfirmed.code else None
         return self._changed(
             at,
             status=Status.FAILED,
             submission=submission,
             failure=failure,
-            duplicate_policy=duplicate_policy,
+            duplicate_policy=self._policy_after(failure, submission),
             transient_notices=(),
         )
+
+    def _policy_after(self, failure: Failure, submission: Submission) -> DuplicatePolicy | None:
+        if self.is_of_run and submission is not Submission.REFUSED:
+            return self.duplicate_policy  # it may have been paid: the run does not pay again
+        return DuplicatePolicy.REJECT if failure.code == SubmissionUnconfirmed.code else None
 
     def refused(self, failure: Failure, at: float) -> "Task":
         """End the task as failed and free: the provider created nothing."""

@@ -46,12 +46,35 @@ class ConfirmationRequest:
     @property
     def limit(self) -> str | None:
         """The setting that requires the confirmation, with its bound; `None` if a person is asked about every cost."""
-        return None if self.bound is None else f"JOURNEY_MCP_CONFIRM_ABOVE ({self.bound:f} {self.unit})"
+        return None if self.bound is None else _confirm_above(self.bound, self.unit)
 
     def __str__(self) -> str:
         price = _price(self.amount, self.unit, self.credits)
         price_text = f"for about {price}" if self.is_known else f"whose price is not known (it counts as {price})"
         return f"{self.model} at {self.provider} {price_text}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TotalConfirmationRequest:
+    """What a person is asked to confirm once for several tasks."""
+
+    tasks: int
+    amount: Decimal
+    """Of all of them together."""
+    unit: Unit
+    bound: Decimal
+    """The amount above which a person is asked, in the same unit."""
+    unknown: int
+    """How many prices are not known; these tasks count as what unknown prices are charged as."""
+
+    @property
+    def limit(self) -> str:
+        """The setting that requires the confirmation, with its bound."""
+        return _confirm_above(self.bound, self.unit)
+
+    def __str__(self) -> str:
+        unknown = f" (the price of {self.unknown} is not known)" if self.unknown else ""
+        return f"{self.tasks} tasks for about {_shown(self.amount)} {self.unit}{unknown}"
 
 
 def unit_of(offer: Offer, catalog: Catalog, credit_prices: CreditPrices) -> Unit | None:
@@ -103,6 +126,16 @@ class Budget:
             return None
         unit, amount = next(iter(task.charges.items()))
         return _confirmation_request(task, amount, unit, None)
+
+    def total_confirmation_request(self, tasks: Sequence[Task]) -> TotalConfirmationRequest | None:
+        """Return what a person has to confirm about all these tasks together; `None` if no confirmation is needed."""
+        for unit, bound in self._confirm_above.items():
+            amounts = [amount_in(unit, task.charges, self._credit_prices.get(task.provider)) for task in tasks]
+            total = sum((amount for amount in amounts if amount is not None), Decimal(0))
+            if total > bound:
+                unknown = sum(task.cost is None for task in tasks)
+                return TotalConfirmationRequest(tasks=len(tasks), amount=total, unit=unit, bound=bound, unknown=unknown)
+        return None
 
     def max_unfinished(self, principal: Principal) -> int | None:
         """Return how many unfinished tasks the principal may have; `None` for any number."""
@@ -252,6 +285,10 @@ def _confirmation_request(task: Task, amount: Decimal, unit: Unit, bound: Decima
         credits=_credits_behind(unit, task),
         is_known=task.cost is not None,
     )
+
+
+def _confirm_above(bound: Decimal, unit: Unit) -> str:
+    return f"JOURNEY_MCP_CONFIRM_ABOVE ({bound:f} {unit})"
 
 
 def _over_budget(

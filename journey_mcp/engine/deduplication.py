@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import PerhapsPaid, StoreUnavailable
@@ -14,7 +15,8 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import DuplicatePolicy, Task
+from journey_mcp.core.runs import RunEntry
+from journey_mcp.core.tasks import RUN_KEY, DuplicatePolicy, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.store import Store
 
@@ -48,19 +50,23 @@ def digest(
     images: Sequence[str] = (),
     sandbox_url: str | None = None,
     own_accounts: Mapping[str, str] = _NO_ACCOUNTS,
+    entry: RunEntry | None = None,
 ) -> str:
-    """Return the deduplication key: every argument, and the content of the files that they name.
+    """Return the deduplication key: every argument, the content of the files that they name, and the place in a run.
 
     The request names its images as `InputImages.named_in` does. A sandbox ends with its server, so its tasks have
     keys that no other server has. `own_accounts` are the ids of the caller's own accounts that may run it, by provider:
-    a call that another account pays is no duplicate.
+    a call that another account pays is no duplicate. The key of a request of a run equals that of no other request.
     """
     # "pictures": the word in the keys that are stored
-    plain = {"request": request.as_plain(), "pictures": list(images)}
+    plain: dict[str, Any] = {"request": request.as_plain(), "pictures": list(images)}
     if sandbox_url:
         plain["sandbox"] = sandbox_url
     if own_accounts:
         plain["accounts"] = dict(own_accounts)
+    if entry:
+        plain["run"] = [entry.run_id, entry.index]
+        return RUN_KEY + hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -77,6 +83,8 @@ class Deduplication:
 
     async def find(self, principal: Principal, key: str) -> Created | None:
         """Return the task of a duplicate call, if it is running or no client has received its result.
+
+        A task of a run is returned for good: the run has paid for it, or may have.
 
         Raises:
             PerhapsPaid: a duplicate call ended a short while ago without an answer.
@@ -97,7 +105,7 @@ class Deduplication:
                     f"An identical request ended {age_s:.0f} s ago as task {task.id} without an answer. "
                     "It may have been charged."
                 )
-            if task.id not in acknowledged and not (task.status.is_final and age_s > KEPT_S):
+            if task.is_of_run or not (task.id in acknowledged or (task.status.is_final and age_s > KEPT_S)):
                 return _joined(task, age_s)
             # behind it there may be one that ended unconfirmed
             await self._store.deduplication.detach(task.id)
@@ -116,7 +124,7 @@ class Deduplication:
         is_quick = asked_at is None or (self._clock.elapsed() - asked_at <= _QUICK_S and not may_be_lost)
         since = self._clock.now() + (0.0 if is_quick else _REPEATED_WITHIN_S)
         for task in tasks:
-            if task.status is Status.SUCCEEDED and task.duplicate_policy:
+            if task.status is Status.SUCCEEDED and task.duplicate_policy and not task.is_of_run:
                 self._acknowledged[task.id] = min(since, self._acknowledged.get(task.id, math.inf))
         if self._acknowledged:
             self._wakeup.notify()

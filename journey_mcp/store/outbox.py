@@ -6,7 +6,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.tasks import Task
+from journey_mcp.core.tasks import RUN_KEY, Task
 from journey_mcp.store.database import Database
 from journey_mcp.store.rows import READ, readable
 from journey_mcp.store.schema import tasks
@@ -64,12 +64,11 @@ class Outbox:
     async def delivered(self, task_id: str) -> None:
         """Record that the webhook took the result: the client has received it."""
         delivered = sa.update(tasks).where(tasks.c.id == task_id).values(outbox_due=None)
+        is_acknowledged = sa.and_(
+            tasks.c.status == Status.SUCCEEDED.value, ~tasks.c.deduplication_key.startswith(RUN_KEY)
+        )
         await self._database.writer.count(
-            delivered.values(
-                duplicate_policy=sa.case(
-                    (tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.duplicate_policy
-                )
-            )
+            delivered.values(duplicate_policy=sa.case((is_acknowledged, None), else_=tasks.c.duplicate_policy))
         )
 
     async def failed(self, task_id: str, again_at: float | None) -> None:

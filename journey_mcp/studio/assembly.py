@@ -234,6 +234,7 @@ def _assemble(
         clients,
         safe_http,
         creator=creator,
+        budget=budget,
         keeper=images.keeper,
         deduplication=deduplication,
         queues=queues,

@@ -55,8 +55,25 @@ class Starter:
         Without limits and questions `start` finds it: a duplicate is rare, and a look costs time.
         """
         if self._budget.has_limits(principal) or is_asked_always:
-            return await self._deduplication.find(principal, key)
+            return await self.duplicate(principal, key)
         return None
+
+    async def duplicate(self, principal: Principal, key: str) -> Created | None:
+        """Return the task that a call with this key gets instead of a new one.
+
+        Raises:
+            PerhapsPaid: as `Deduplication.find`.
+        """
+        return await self._deduplication.find(principal, key)
+
+    def check_call_limit(self, task: Task) -> None:
+        """Compare the task with the limits that hold for a single call.
+
+        Raises:
+            OverBudget: it may not start, now or later.
+        """
+        if task.provider != SANDBOX and (over := self._budget.exceeds_call_limit(task)):
+            raise over
 
     async def check_budget(self, task: Task, confirm: Confirm | None) -> None:
         """Compare the task with the budget, and ask a person if the cost needs it; the sandbox is free.

@@ -10,11 +10,12 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
 from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.runs import RunEntry
 from journey_mcp.core.task_query import ALL_TASKS, TaskQuery
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.totals import Totals
 from journey_mcp.engine import cancellation
-from journey_mcp.engine.budget import Confirm
+from journey_mcp.engine.budget import Budget, Confirm
 from journey_mcp.engine.call_rate import CallRate
 from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Created, Deduplication
@@ -33,7 +34,7 @@ from journey_mcp.settings import Settings
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
 from journey_mcp.studio.actions import actions_of
-from journey_mcp.studio.create import Creator
+from journey_mcp.studio.create import Creator, Estimate
 from journey_mcp.studio.image_sources import Roots
 from journey_mcp.studio.keep import Keeper, KeepRequest
 from journey_mcp.studio.lifecycle import Lifecycle
@@ -68,6 +69,7 @@ class Studio:
         safe_http: SafeHttpClient,
         *,
         creator: Creator,
+        budget: Budget,
         keeper: Keeper,
         deduplication: Deduplication,
         queues: Queues,
@@ -84,6 +86,8 @@ class Studio:
         self.catalog = clients.catalog
         self.safe_http = safe_http
         """Downloads what may be downloaded."""
+        self.budget = budget
+        """Says what a person has to confirm."""
         self.views = views
         """Shows finished images."""
         self.call_rate = call_rate
@@ -106,7 +110,7 @@ class Studio:
         self._files = files
         self._lifecycle = lifecycle
 
-    async def create(
+    async def create(  # noqa: PLR0913  # one for each thing that a caller may say
         self,
         request: ImageRequest,
         principal: Principal,
@@ -117,12 +121,15 @@ class Studio:
         confirm: Confirm | None = None,
         providers: Collection[str] | None = None,
         keys: CallerKeys = NO_KEYS,
+        entry: RunEntry | None = None,
     ) -> Created:
         """Check the request, store a task and start it; or return the task of a duplicate call.
 
         `files_allowed` lets images be paths of this machine, also in the `roots` of the client; `fresh` makes a new
         task although there are duplicates; `confirm` asks a person to agree to a high cost; `providers` are the only
-        ones of the settings for this caller, and `keys` the caller's own.
+        ones of the settings for this caller, and `keys` the caller's own. A request with an `entry` of a run duplicates
+        only itself: however often it is given, also long after its result was received, it gets the task that it got
+        first, unless the provider created nothing.
 
         Raises:
             InvalidRequest, OverBudget, Declined, NotConfirmed, PerhapsPaid: nothing was stored or sent.
@@ -137,7 +144,17 @@ class Studio:
             confirm=confirm,
             providers=providers,
             keys=keys,
+            entry=entry,
         )
+
+    async def estimate(self, request: ImageRequest, principal: Principal, *, entry: RunEntry) -> Estimate:
+        """Check a request of a run as `create` does, and return what it would get; nothing is stored or sent.
+
+        Raises:
+            InvalidRequest, OverBudget: no provider takes it, or no budget for a call covers it.
+            StoreUnavailable: it is not known whether the run has its task already.
+        """
+        return await self._creator.estimate(request, principal, entry=entry)
 
     async def keep_image(self, request: KeepRequest, principal: Principal) -> Upload:
         """Keep an image of the person, or a mask; see `Keeper.keep`."""

@@ -36,6 +36,7 @@ from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.runs import RunEntry
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.net.address_policy import FetchError
@@ -353,6 +354,16 @@ async def test_a_result_that_a_webhook_accepted_is_acknowledged(tmp_path: Path, 
         await receiver.until_received()
         await here.clock.sleep(10)
         assert (await here.studio.create(asked, LOCAL)).task.id != first.id
+
+
+async def test_a_place_in_a_run_keeps_a_result_that_a_webhook_accepted(tmp_path: Path, authority: Authority) -> None:
+    """A resumed run does not pay for it again."""
+    async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
+        asked, entry = make_request(webhook_url=receiver.url), RunEntry(run_id="run_1", index=1)
+        first = (await here.studio.create(asked, LOCAL, entry=entry)).task
+        await receiver.until_received()
+        await here.clock.sleep(10)
+        assert (await here.studio.create(asked, LOCAL, entry=entry)).task.id == first.id
 
 
 async def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
