@@ -99,7 +99,8 @@ def serve(
 @_command()
 def imagine(  # noqa: PLR0913  # a command's options are its parameters
     *,
-    prompt: options.Prompt,
+    prompt: options.Prompt = None,
+    file: options.PromptFile = None,
     model: options.Model = None,
     provider: options.Provider = None,
     reference_images: options.References = None,
@@ -129,7 +130,8 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
 def edit(  # noqa: PLR0913  # a command's options are its parameters
     *,
     image: options.Image,
-    prompt: options.EditPrompt,
+    prompt: options.EditPrompt = None,
+    file: options.PromptFile = None,
     model: options.Model = None,
     provider: options.Provider = None,
     reference_images: options.References = None,
@@ -498,7 +500,9 @@ def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[
     """Run a tool. The options for its output are separated from the tool's arguments."""
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_reported(as_json=output_options["as_json"]):
-        from journey_mcp.cli import images
+        from journey_mcp.cli import images, prompts
         from journey_mcp.cli.output_options import OutputOptions
 
+        if tool != "refine_image":
+            given["prompt"] = prompts.read_prompt(given.pop("prompt") or (), given.pop("file"))
         raise typer.Exit(images.create(tool, given, OutputOptions(**output_options)))

@@ -11,6 +11,7 @@ from journey_mcp.cli.fetching import COPIED_WITHIN_S
 from journey_mcp.cli.interruption import Unfinished, latest, run_interruptible
 from journey_mcp.cli.output_options import OutputOptions
 from journey_mcp.cli.phrasing import to_person
+from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest
@@ -30,7 +31,14 @@ def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> 
     """
     settings = ready_settings()
     tool_set = read_tool_set(settings)
-    request = _request(tool, given, ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults))
+    context = ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults)
+    if given["prompt"] is None and tool != "refine_image" and not context.takes_no_prompt(given["model"]):
+        raise InvalidArguments(
+            "The prompt is missing.",
+            next_step="Give it as words, through a pipe, or with --file PATH. "
+            "Nothing was sent and nothing was charged.",
+        )
+    request = _request(tool, given, context)
     return run_interruptible(partial(_create, settings, request, output_options), output_options)
 
 
@@ -62,7 +70,7 @@ async def _create(
             with console.progress(f"{task.request.label}: sent") as report:
                 task = await studio.wait_for_new(task, output_options.seconds, report)
         except anyio.get_cancelled_exc_class():
-            unfinished.tasks = [await latest(studio, task)]
+            unfinished.tasks = await latest(studio, [task])
             raise
         unfinished.tasks = [task]
         studio.acknowledge([task])

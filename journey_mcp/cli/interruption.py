@@ -22,6 +22,8 @@ class Unfinished:
 
     output_options: OutputOptions
     tasks: list[Task] = field(default_factory=list)
+    resume: str | None = None
+    """The command that goes on; `None`: `fetch` with the tasks."""
 
 
 Work = Callable[[Unfinished], Awaitable[int]]
@@ -38,12 +40,12 @@ def run_interruptible(work: Work, output_options: OutputOptions) -> int:
         return console.INTERRUPTED
 
 
-async def latest(studio: Studio, task: Task) -> Task:
-    """Return the latest state of the task, for a command that is being interrupted."""
+async def latest(studio: Studio, tasks: Sequence[Task]) -> list[Task]:
+    """Return the latest states of the tasks, for a command that is being interrupted."""
     known: dict[str, Task] = {}
     with anyio.CancelScope(shield=True):
-        known = await studio.fetch([task.id], LOCAL)
-    return known.get(task.id, task)
+        known = await studio.fetch([task.id for task in tasks], LOCAL)
+    return [known.get(task.id, task) for task in tasks]
 
 
 def resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str:
@@ -72,4 +74,5 @@ def _interruption_notes(unfinished: Unfinished) -> list[str]:
         for task in running
         if task.submission is not Submission.ACCEPTED
     ]
-    return [f"Stopped waiting. To resume: {resume_command(tasks, unfinished.output_options)}", *lines]
+    resume = unfinished.resume or resume_command(tasks, unfinished.output_options)
+    return [f"Stopped waiting. To resume: {resume}", *lines]

@@ -1,6 +1,5 @@
 """The options that several commands share, by the names of the tools' arguments."""
 
-import codecs
 from pathlib import Path
 from typing import Annotated
 
@@ -8,40 +7,15 @@ import typer
 
 _IMAGE_FORMS = "id (tsk_….2), URL, file or data URI"
 
-_MAX_CHARACTERS = 100_000
-"""Limit for standard input: no prompt is longer, and an endless stream is not read."""
-_MAX_BYTES = 4 * _MAX_CHARACTERS + 4
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""Byte order marks: Windows PowerShell writes files in UTF-16."""
-
-
-def _read_prompt(prompt: str) -> str:
-    """Return the prompt, or standard input for `-`."""
-    if prompt != "-":
-        return prompt
-    raw = typer.get_binary_stream("stdin").read(_MAX_BYTES)
-    try:
-        # a text cut at the limit is rejected for its length below
-        text = raw.decode(
-            "utf-16" if raw[:2] in _UTF_16 else "utf-8-sig", "ignore" if len(raw) == _MAX_BYTES else "strict"
-        )
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter("standard input is not UTF-8 text; nothing was sent") from error
-    if len(text) > _MAX_CHARACTERS:
-        raise typer.BadParameter(f"standard input has more than {_MAX_CHARACTERS:,} characters; nothing was sent")
-    return text.strip()
-
-
 Prompt = Annotated[
-    str,
-    typer.Argument(help="Description of the image; - reads standard input.", metavar="PROMPT", callback=_read_prompt),
+    list[str] | None,
+    typer.Argument(help="Description of the image, in words; - or a pipe: standard input.", metavar="PROMPT"),
 ]
 EditPrompt = Annotated[
-    str,
-    typer.Argument(
-        help="What to change; the rest is kept. - reads standard input.", metavar="PROMPT", callback=_read_prompt
-    ),
+    list[str] | None,
+    typer.Argument(help="What to change, in words; the rest is kept. - or a pipe: standard input.", metavar="PROMPT"),
 ]
+PromptFile = Annotated[Path | None, typer.Option("--file", help="Read the prompt from this file.", metavar="PATH")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: the same object as the MCP tool returns.")]
 Model = Annotated[str | None, typer.Option(help="Model; `journey-mcp models` lists them.", metavar="ID")]
 Provider = Annotated[

@@ -71,7 +71,7 @@ _OTHER_HINTS = {
 
 
 class Command(TyperCommand):
-    """A command that suggests what to do about a wrong option, or a prompt without quotes."""
+    """A command that suggests what to do about a wrong option."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,9 +80,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments."""
         if left := _parsed(super().parse_args, self, ctx, args):
-            takes_prompt = any(parameter.name == "prompt" for parameter in self.params)
-            hint = " Put the prompt in quotes, and options outside of them." if takes_prompt else ""
-            ctx.fail(f"Too many arguments: {shlex.join(left)}.{hint}")
+            ctx.fail(f"Too many arguments: {shlex.join(left)}.")
         return []
 
 

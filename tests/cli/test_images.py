@@ -66,46 +66,6 @@ async def test_an_image_is_made_edited_fetched_and_listed(
     assert second.endswith("\ta paper boat")
 
 
-async def test_a_prompt_may_come_on_standard_input(journey: CommandLine, sandbox: Running) -> None:
-    journey = journey.at(sandbox)
-    made = await journey.run("imagine", "-", "--model", "z-image", "--json", stdin="a paper boat,\nred sails\n")
-    assert made.code == 0, made.err
-    edited = await journey.run(
-        *("edit", made.json["images"][0]["id"], "-", "--model", "seededit", "--json"), stdin="make it green"
-    )
-    assert edited.code == 0, edited.err
-    sent = [entry.request["prompt"] for entry in sandbox.sandbox.request_log.submissions]
-    assert sent == ["a paper boat,\nred sails", "make it green"]
-
-
-async def test_an_empty_standard_input_costs_nothing(journey: CommandLine, sandbox: Running) -> None:
-    ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=" \n")
-    assert ended.code != 0
-    assert "prompt" in ended.err
-    assert not sandbox.sandbox.request_log.submissions
-
-
-async def test_an_endless_standard_input_is_not_cut_and_paid(journey: CommandLine, sandbox: Running) -> None:
-    ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin="a boat " * 20_000)
-    assert ended.code != 0
-    assert "more than 100,000 characters" in " ".join(ended.err.split())
-    assert not sandbox.sandbox.request_log.submissions
-
-
-@pytest.mark.parametrize(
-    ("given", "prompt"),
-    [("\ufeffa boat".encode(), "a boat"), ("a böat\r\n".encode("utf-16"), "a böat"), (b"a\xff\xfeboat", None)],
-)
-async def test_standard_input_is_text_or_rejected(
-    journey: CommandLine, sandbox: Running, given: bytes, prompt: str | None
-) -> None:
-    ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=given)
-    sent = [entry.request["prompt"] for entry in sandbox.sandbox.request_log.submissions]
-    assert (ended.code, sent) == ((0, [prompt]) if prompt else (2, []))
-    if prompt is None:
-        assert "standard input is not UTF-8 text" in " ".join(ended.err.split())
-
-
 async def test_one_text_may_name_several_tasks(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at(sandbox)
     made = [(await journey.run("imagine", f"boat {n}", "--model", "z-image", "--json")).json for n in range(2)]
