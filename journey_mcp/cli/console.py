@@ -21,6 +21,8 @@ FAILED = 1
 """The task failed, or a provider has a problem."""
 INVALID = 2
 """The arguments or the setup must be changed."""
+PARTLY_FAILED = 3
+"""Some requests of several failed."""
 _BAR_LENGTH = 32
 INTERRUPTED = 130
 """Ctrl-C, as shells report it."""

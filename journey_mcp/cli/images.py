@@ -1,12 +1,12 @@
 """`imagine`, `edit` and `refine`: they create a task, wait for it and save its images as files."""
 
-import sys
 from functools import partial
 from typing import Any
 
 import anyio
 
 from journey_mcp.cli import console, export, output_files, task_results
+from journey_mcp.cli.confirming import ask_about_one
 from journey_mcp.cli.fetching import COPIED_WITHIN_S
 from journey_mcp.cli.interruption import Unfinished, latest, run_interruptible
 from journey_mcp.cli.output_options import OutputOptions
@@ -14,7 +14,6 @@ from journey_mcp.cli.phrasing import to_person
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, Tool
-from journey_mcp.engine.budget import Confirm, ConfirmationRequest
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 from journey_mcp.studio import open_studio
@@ -58,9 +57,7 @@ async def _create(
                 output_files.possible_files(output_options.output, request, studio.catalog),
                 replace=output_options.force,
             )
-        created = await studio.create(
-            request, LOCAL, fresh=output_options.fresh, confirm=Confirm(_ask) if sys.stdin.isatty() else None
-        )
+        created = await studio.create(request, LOCAL, fresh=output_options.fresh, confirm=ask_about_one())
         task = created.task
         if created.notice:
             console.info(to_person(str(created.notice)))
@@ -76,7 +73,3 @@ async def _create(
         studio.acknowledge([task])
         task = (await studio.wait_for_copies({task.id: task}, COPIED_WITHIN_S))[task.id]
         return await task_results.conclude(studio, task, output_options)
-
-
-async def _ask(question: ConfirmationRequest) -> bool:
-    return await console.ask(f"Make an image with {question}? This exceeds {question.limit}.")

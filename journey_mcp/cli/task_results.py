@@ -32,8 +32,8 @@ async def show_list(
         console.result(
             results.listing_text([results.as_text(_for_people(one, known.get(one["task_id"]))) for one in plain])
         )
-    has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
-    return console.FAILED if has_failed else console.OK
+    is_incomplete = len(known) < len(ids) or any(has_failed(task) for task in known.values())
+    return console.FAILED if is_incomplete else console.OK
 
 
 async def conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
@@ -45,8 +45,8 @@ async def conclude(studio: Studio, task: Task, output_options: OutputOptions, *,
     else:
         text = results.as_text(_for_people(plain, task))
         # a failure is not a result: keep it out of files and pipes
-        (console.info if _has_failed(task) else console.result)(text)
-    if _has_failed(task):
+        (console.info if has_failed(task) else console.result)(text)
+    if has_failed(task):
         return console.FAILED
     if task.submission is Submission.SENT:
         console.info("Waiting for the provider's answer, which would be lost otherwise. Ctrl-C exits anyway.")
@@ -100,5 +100,6 @@ def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
     return None
 
 
-def _has_failed(task: Task) -> bool:
+def has_failed(task: Task) -> bool:
+    """Return whether the task ended without a result."""
     return task.status in {Status.FAILED, Status.CANCELED}
