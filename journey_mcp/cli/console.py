@@ -127,10 +127,12 @@ def errors_reported(*, as_json: bool) -> Iterator[None]:
         yield
     except JourneyError as failed:
         if as_json:
+            from journey_mcp.cli.phrasing import for_people  # noqa: PLC0415
             from journey_mcp.core.predictions import Status  # noqa: PLC0415
             from journey_mcp.tools.results import failed_object  # noqa: PLC0415  # only for errors
 
-            result_json(failed_object(failed.failure, status=Status.FAILED.value))
+            plain = failed_object(failed.failure, status=Status.FAILED.value)
+            result_json({**plain, "next_step": for_people(plain.get("next_step", ""))})
         else:
             error(failed)
         raise typer.Exit(exit_code_of(failed)) from failed

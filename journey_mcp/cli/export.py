@@ -3,7 +3,9 @@
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
@@ -13,6 +15,7 @@ from journey_mcp.core.images import OutputImage
 from journey_mcp.core.text import timestamp
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.save_folder import has_content
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 
@@ -24,6 +27,15 @@ _SUFFIXES = {
     "webp": {".webp"},
     "gif": {".gif"},
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """An image that was loaded."""
+
+    content: bytes
+    format: str
+    """Its format by its bytes, one of `transcode.FORMATS`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,16 +54,7 @@ class Saved:
         return bool(suffix) and suffix not in _SUFFIXES[self.format]
 
 
-def targets(output: Path, count: int) -> list[Path]:
-    """Return the files for this many images: `output` for one, otherwise numbered from 1 as in FILE-1.png."""
-    if output.name in {"", "-"}:
-        raise InvalidArguments(f"-o {output}: name a file, such as image.png.")
-    if count == 1:
-        return [output]
-    return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
-
-
-def check_writable(paths: list[Path], *, replace: bool) -> None:
+def check_writable(paths: Iterable[Path], *, replace: bool) -> None:
     """Check, before anything is paid, that these files can be written.
 
     Raises:
@@ -69,31 +72,60 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
             )
 
 
+def check_folder(folder: Path) -> None:
+    """Check that files can be made in a folder, which need not exist.
+
+    Raises:
+        InvalidArguments: they cannot.
+    """
+    if problem := _why_unwritable(folder):
+        raise InvalidArguments(
+            f"Nothing can be saved in {folder}: {problem}.",
+            next_step="Name another folder with -o. Nothing was sent and nothing was charged.",
+        )
+
+
 async def save(
     image: OutputImage, path: Path, safe_http: SafeHttpClient, *, copy: bytes | None = None, replace: bool = False
 ) -> Saved:
-    """Write the image under exactly this name, completely or not at all; create the folders.
+    """Load the image and write it; see `load` and `write`."""
+    return await write(image, await load(image, safe_http, copy=copy), path, replace=replace)
 
-    A symbolic link stays, and its target is written; only regular files are replaced. The stored `copy` is used if
-    there is one, because the URL may have expired.
+
+async def load(image: OutputImage, safe_http: SafeHttpClient, *, copy: bytes | None = None) -> Content:
+    """Return the image: the stored `copy` if there is one, because the URL may have expired.
 
     Raises:
         UpstreamError: it cannot be fetched, or is not an image.
-        SetupError: the file cannot be written, or exists and may not be replaced.
     """
     content = copy or await _fetched(image, safe_http)
     try:
-        format_ = await to_thread.run_sync(formats.format_of, content)
+        return Content(content=content, format=await to_thread.run_sync(formats.format_of, content))
     except NotAnImage as error:
         raise _not_saved(image, error) from error
+
+
+async def write(image: OutputImage, content: Content, path: Path, *, replace: bool, may_exist: bool = False) -> Saved:
+    """Write the image under exactly this name, completely or not at all; create the folders.
+
+    A symbolic link stays, and its target is written; only regular files are replaced. With `may_exist`, a file of the
+    same content counts as written.
+
+    Raises:
+        SetupError: the file cannot be written, or exists and may not be replaced.
+    """
     try:
-        written = await to_thread.run_sync(_write, path, content, replace)
+        written = await to_thread.run_sync(partial(_write, path, content.content, replace=replace, may_exist=may_exist))
     except OSError as error:
-        raise SetupError(
-            f"The image {image.url} cannot be written to {path}: {error.strerror or error}.",
-            next_step=_next_step(image),
-        ) from error
-    return Saved(path=written, format=format_)
+        raise unwritable(image, path, error) from error
+    return Saved(path=written, format=content.format)
+
+
+def unwritable(image: OutputImage, path: Path, error: OSError) -> SetupError:
+    """Return the error of an image that is not saved."""
+    return SetupError(
+        f"The image {image.url} cannot be written to {path}: {error.strerror or error}.", next_step=_next_step(image)
+    )
 
 
 async def _fetched(image: OutputImage, safe_http: SafeHttpClient) -> bytes:
@@ -138,7 +170,9 @@ def _target(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _write(path: Path, content: bytes, replace: bool) -> Path:  # noqa: FBT001  # called in a thread
+def _write(path: Path, content: bytes, *, replace: bool, may_exist: bool) -> Path:
+    if may_exist and has_content(path, content):
+        return path.absolute()
     target = _target(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".journey-{secrets.token_hex(6)}.part")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from journey_mcp.cli import console, export, task_results
+from journey_mcp.cli import console, output_files, task_results
 from journey_mcp.cli.interruption import Unfinished, run_interruptible
 from journey_mcp.cli.output_options import OutputOptions
 from journey_mcp.core.errors import InvalidArguments
@@ -21,7 +21,7 @@ COPIED_WITHIN_S = 10.0
 
 
 def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
-    """Wait for tasks, show them, and save the images of a single one; return the exit code.
+    """Wait for tasks, show them, and save their images; return the exit code.
 
     Raises:
         JourneyError: none of the tasks is known, or the options are invalid.
@@ -29,8 +29,6 @@ def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
     ids = _ids(task_ids)
     if len(ids) > _MAX_TASKS:
         raise InvalidArguments(f"fetch takes at most {_MAX_TASKS} tasks at once; {len(ids)} were given.")
-    if output_options.output is not None and len(ids) != 1:
-        raise InvalidArguments(f"-o saves the images of one task; {len(ids)} were given.")
     return run_interruptible(partial(_fetch, ready_settings(), ids, output_options), output_options)
 
 
@@ -60,14 +58,13 @@ async def _cancel(settings: Settings, ids: list[str], output_options: OutputOpti
 
 
 async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptions, unfinished: Unfinished) -> int:
+    saving = output_files.saving_of(output_options)
     async with open_studio(settings) as studio:
         known = await studio.fetch(ids, LOCAL)
         if not known:
             raise task_results.unknown_task(ids[0], studio)
-        if output_options.output is not None:
-            export.check_writable(
-                export.targets(output_options.output, max(1, len(known[ids[0]].images))), replace=output_options.force
-            )
+        if saving:
+            output_files.check_known(saving, list(known.values()), studio.catalog, now=studio.now())
         for task in known.values():
             if reason := studio.elsewhere(task):
                 console.info(f"{task.id} is not polled: {reason}")
@@ -78,6 +75,6 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
             unfinished.tasks = list(known.values())
         studio.acknowledge(unfinished.tasks)
         known = await studio.wait_for_copies(known, COPIED_WITHIN_S)
-        if output_options.output is not None:
-            return await task_results.conclude(studio, known[ids[0]], output_options, as_list=True)
+        if saving:
+            return await task_results.save_and_show_list(studio, ids, known, output_options, saving)
         return await task_results.show_list(studio, ids, known, output_options)

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from journey_mcp.cli import console, export, output_files, task_results
+from journey_mcp.cli import console, output_files, task_results
 from journey_mcp.cli.confirming import ask_about_one
 from journey_mcp.cli.fetching import COPIED_WITHIN_S
 from journey_mcp.cli.interruption import Unfinished, latest, run_interruptible
@@ -51,12 +51,10 @@ def _request(tool: Tool, given: dict[str, Any], context: ToolContext) -> ImageRe
 async def _create(
     settings: Settings, request: ImageRequest, output_options: OutputOptions, unfinished: Unfinished
 ) -> int:
+    saving = output_files.saving_of(output_options)
     async with open_studio(settings) as studio:
-        if output_options.output is not None:
-            export.check_writable(
-                output_files.possible_files(output_options.output, request, studio.catalog),
-                replace=output_options.force,
-            )
+        if saving:
+            output_files.check_new(saving, request, studio.catalog, now=studio.now())
         created = await studio.create(request, LOCAL, fresh=output_options.fresh, confirm=ask_about_one())
         task = created.task
         if created.notice:
@@ -72,4 +70,4 @@ async def _create(
         unfinished.tasks = [task]
         studio.acknowledge([task])
         task = (await studio.wait_for_copies({task.id: task}, COPIED_WITHIN_S))[task.id]
-        return await task_results.conclude(studio, task, output_options)
+        return await task_results.conclude(studio, task, output_options, saving)

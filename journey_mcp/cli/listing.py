@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from journey_mcp.cli import console
+from journey_mcp.cli import console, task_results
 from journey_mcp.cli.cooldowns import describe, read_cooldowns, until
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
@@ -124,7 +124,10 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
     query = request.query(now)
     listed = run(_read, settings, query, now)
     found = listed.tasks if request.everything else listed.tasks[:PAGE_SIZE]
-    plain = [results.task_object(task, now=now, with_prompt=True, available=listed.available) for task in found]
+    plain = [
+        task_results.for_people(results.task_object(task, now=now, with_prompt=True, available=listed.available), task)
+        for task in found
+    ]
     next_before = found[-1].id if len(listed.tasks) > len(found) else None
     if as_json:
         spent = listing.spend_object(listed.spent) if listed.spent.last_30_days else None

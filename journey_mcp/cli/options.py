@@ -16,7 +16,9 @@ EditPrompt = Annotated[
     typer.Argument(help="What to change, in words; the rest is kept. - or a pipe: standard input.", metavar="PROMPT"),
 ]
 PromptFile = Annotated[Path | None, typer.Option("--file", help="Read the prompt from this file.", metavar="PATH")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: the same object as the MCP tool returns.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON: the object that the MCP tool returns, for the command line.")
+]
 Model = Annotated[str | None, typer.Option(help="Model; `journey-mcp models` lists them.", metavar="ID")]
 Provider = Annotated[
     str | None,
@@ -68,7 +70,13 @@ Fresh = Annotated[
     ),
 ]
 Output = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", help="Save the image; several become FILE-1.png, FILE-2.png …", metavar="FILE"),
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Save the images: a file (several become FILE-1.png, FILE-2.png …), a folder, or a pattern such as "
+        "'{date}-{model}-{n}.{ext}'.",
+        metavar="FILE|FOLDER|PATTERN",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]

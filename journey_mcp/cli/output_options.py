@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """What to do with the result."""
 
-    output: Path | None
+    output: str | None
     force: bool
     wait_s: float | None
     """`None`: until it is finished."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from journey_mcp.cli import console, output_files
+from journey_mcp.cli import console, output_files, phrasing
 from journey_mcp.cli.interruption import resume_command
+from journey_mcp.cli.output_files import Saved, Saving
 from journey_mcp.cli.output_options import OutputOptions
-from journey_mcp.cli.phrasing import for_people, to_person
 from journey_mcp.core.errors import UnknownTask
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
@@ -18,54 +18,132 @@ from journey_mcp.tools import availability, results
 async def show_list(
     studio: Studio, ids: Sequence[str], known: Mapping[str, Task], output_options: OutputOptions
 ) -> int:
-    """Show tasks without saving anything; return the exit code."""
+    """Show tasks, without saving anything; return the exit code."""
+    await _show(studio, ids, known, output_options, Saved())
+    return _exit_code(ids, known)
+
+
+async def save_and_show_list(
+    studio: Studio, ids: Sequence[str], known: Mapping[str, Task], output_options: OutputOptions, saving: Saving
+) -> int:
+    """Show tasks and save their images, numbered over all of them; return the exit code."""
+    tasks = [known[id_] for id_ in ids if id_ in known]
+    if output_options.as_json:
+        saved = await _saved(studio, tasks, saving, output_options)
+        await _show(studio, ids, known, output_options, saved)
+    else:
+        await _show(studio, ids, known, output_options, Saved())
+        saved = await _saved(studio, tasks, saving, output_options)
+    unsaved = _report_unsaved(tasks, saved, output_options)
+    return _exit_code(ids, known) or unsaved
+
+
+async def conclude(studio: Studio, task: Task, output_options: OutputOptions, saving: Saving | None) -> int:
+    """Show one new task and save its images; return the exit code."""
+    if output_options.as_json:
+        saved = await _saved(studio, [task], saving, output_options)
+        console.result_json(await _plain(studio, task, saved))
+    else:
+        text = results.as_text(await _plain(studio, task, Saved()))
+        # a failure is not a result: keep it out of files and pipes
+        (console.info if has_failed(task) else console.result)(text)
+        saved = await _saved(studio, [task], saving, output_options)
+    if has_failed(task):
+        return console.FAILED
+    _explain_unfinished(task)
+    if saving is None:
+        _explain_sandbox(task)
+        return console.OK
+    return _report_unsaved([task], saved, output_options)
+
+
+async def _show(
+    studio: Studio, ids: Sequence[str], known: Mapping[str, Task], output_options: OutputOptions, saved: Saved
+) -> None:
     available = await availability.check_availability(list(known.values()))
-    plain = [
-        results.task_object(known[id_], now=studio.now(), with_prompt=True, available=available)
+    shown = [
+        _with_files(
+            for_people(
+                results.task_object(known[id_], now=studio.now(), with_prompt=True, available=available), known[id_]
+            ),
+            saved,
+        )
         if id_ in known
-        else results.failed_object(unknown_task(id_, studio).failure, task_id=id_)
+        else for_people(results.failed_object(unknown_task(id_, studio).failure, task_id=id_), None)
         for id_ in ids
     ]
     if output_options.as_json:
-        console.result_json({"tasks": plain})
+        console.result_json({"tasks": shown})
     else:
-        console.result(
-            results.listing_text([results.as_text(_for_people(one, known.get(one["task_id"]))) for one in plain])
-        )
-    is_incomplete = len(known) < len(ids) or any(has_failed(task) for task in known.values())
-    return console.FAILED if is_incomplete else console.OK
+        console.result(results.listing_text([results.as_text(one) for one in shown]))
 
 
-async def conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
-    """Show one task and save its images; return the exit code."""
+async def _plain(studio: Studio, task: Task, saved: Saved) -> dict[str, Any]:
     available = await availability.check_availability([task])
-    plain = results.task_object(task, now=studio.now(), with_prompt=as_list, available=available)
-    if output_options.as_json:
-        console.result_json({"tasks": [plain]} if as_list else plain)
-    else:
-        text = results.as_text(_for_people(plain, task))
-        # a failure is not a result: keep it out of files and pipes
-        (console.info if has_failed(task) else console.result)(text)
-    if has_failed(task):
+    return _with_files(for_people(results.task_object(task, now=studio.now(), available=available), task), saved)
+
+
+def _with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:
+    """Return a task's object with the files that this command wrote."""
+    if not saved.files:
+        return plain
+    images = [
+        {**image, "saved_to": str(path)} if (path := saved.files.get(image["id"])) else image
+        for image in plain.get("images", ())
+    ]
+    return {**plain, "images": images} if images else plain
+
+
+async def _saved(studio: Studio, tasks: Sequence[Task], saving: Saving | None, output_options: OutputOptions) -> Saved:
+    """Save the images of the finished tasks, and say where."""
+    if saving is None:
+        return Saved()
+    # with room for those of unfinished tasks: later, the same images get the same numbers
+    counts, saved = [output_files.image_count(task, studio.catalog) for task in tasks], Saved()
+    # with --json, stdout contains only the object
+    write = console.info if output_options.as_json else console.result
+    for index, task in enumerate(tasks):
+        if task.status.is_final:
+            first = sum(counts[:index]) + 1
+            saved = saved.joined(await output_files.save(studio, task, saving, write, first=first, total=sum(counts)))
+    return saved
+
+
+def _report_unsaved(tasks: Sequence[Task], saved: Saved, output_options: OutputOptions) -> int:
+    """Say how to save what is not saved; return the exit code."""
+    # those that were saved exist by now
+    again = replace(output_options, force=output_options.force or bool(saved.files))
+    if running := [task for task in tasks if not task.status.is_final]:
+        command = resume_command(tasks, replace(again, wait_s=None))
+        what = "Nothing is saved yet" if not saved.files else f"{len(running)} task(s) are not finished"
+        console.info(f"{what}. To wait for the task{'s' if len(tasks) > 1 else ''}: {command}")
         return console.FAILED
+    if saved.count == len(saved.files):
+        return console.OK
+    console.info(f"To try again: {resume_command(tasks, again)}")
+    return console.FAILED
+
+
+def _explain_unfinished(task: Task) -> None:
     if task.submission is Submission.SENT:
         console.info("Waiting for the provider's answer, which would be lost otherwise. Ctrl-C exits anyway.")
-    if task.submission is Submission.PREPARED and not as_list:
+    if task.submission is Submission.PREPARED:
         console.info(
             "The task is still queued and ends with this command: nothing was sent or charged. Use a longer --wait."
         )
-    if output_options.output is None:
-        if task.provider == SANDBOX:
-            console.info(
-                "The sandbox and its links end with this command. Save the images with -o, "
-                "or keep a sandbox running with `journey-mcp sandbox --port 8787`."
-            )
-        return console.OK
-    if not task.status.is_final:
-        command = resume_command([task], replace(output_options, wait_s=None))
-        console.info(f"Nothing is saved yet. To wait for the task: {command}")
-        return console.FAILED
-    return await output_files.save(studio, task, output_options.output, output_options)
+
+
+def _explain_sandbox(task: Task) -> None:
+    if task.provider == SANDBOX:
+        console.info(
+            "The sandbox and its links end with this command. Save the images with -o, "
+            "or keep a sandbox running with `journey-mcp sandbox --port 8787`."
+        )
+
+
+def _exit_code(ids: Sequence[str], known: Mapping[str, Task]) -> int:
+    is_incomplete = len(known) < len(ids) or any(has_failed(task) for task in known.values())
+    return console.FAILED if is_incomplete else console.OK
 
 
 def unknown_task(task_id: str, studio: Studio) -> UnknownTask:
@@ -76,13 +154,13 @@ def unknown_task(task_id: str, studio: Studio) -> UnknownTask:
     )
 
 
-def _for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
+def for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
     """Return a task's object with its texts phrased for the command line."""
-    shown = {**plain, "next_step": _next_step(task, plain) or for_people(plain.get("next_step", ""))}
+    shown = {**plain, "next_step": _next_step(task, plain) or phrasing.for_people(plain.get("next_step", ""))}
     if "notices" in plain:
-        shown["notices"] = [to_person(notice) for notice in plain["notices"]]
+        shown["notices"] = [phrasing.to_person(notice) for notice in plain["notices"]]
     if "error" in plain:
-        shown["error"] = {**plain["error"], "message": to_person(plain["error"]["message"])}
+        shown["error"] = {**plain["error"], "message": phrasing.to_person(plain["error"]["message"])}
     return shown
 
 

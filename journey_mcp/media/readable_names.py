@@ -29,6 +29,14 @@ def readable_name(prompt: str, model: str, *, at: float, number: int | None = No
     return f"{day:%Y-%m-%d} {words}" + (f" {number}" if number is not None else "")
 
 
+def slug(text: str) -> str:
+    """Return the beginning of a text as a part of a file name, as in `a-lighthouse-at-dusk`; never empty.
+
+    It holds no separator, and does not begin or end with a dot.
+    """
+    return re.sub(r"[^\w.]+", "-", _words(text).lower()).strip(_EDGES) or "none"
+
+
 def _words(text: str) -> str:
     """Return the beginning of a text in characters that every file system takes, and no half of a word."""
     visible = cleaned(_LINKS.sub(" ", text), 10 * _MAX_CHARACTERS)

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_ENDINGS = {"jpeg": "jpg"}
+ENDINGS = {"jpeg": "jpg"}
+"""Of files, by format, where they differ."""
 
 
 class SaveFolder:
@@ -43,11 +44,11 @@ class SaveFolder:
         try:
             with os.fdopen(os.open(beside, _FLAGS, 0o666), "wb") as file:
                 file.write(content)
-            candidates = self._candidates(name, _ENDINGS.get(kind, kind))
+            candidates = self._candidates(name, ENDINGS.get(kind, kind))
             return next(
                 path
                 for path in candidates
-                if (may_exist and _has_content(path, content)) or _is_published(beside, path, content)
+                if (may_exist and has_content(path, content)) or _is_published(beside, path, content)
             )
         finally:
             with suppress(OSError):
@@ -87,7 +88,8 @@ def _write_exclusively(path: Path, content: bytes) -> None:
         raise
 
 
-def _has_content(path: Path, content: bytes) -> bool:
+def has_content(path: Path, content: bytes) -> bool:
+    """Return whether there is a file with exactly this content, not counting links to one."""
     try:
         return not path.is_symlink() and path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError:

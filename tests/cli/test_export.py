@@ -162,11 +162,6 @@ async def test_a_suffix_of_another_format_is_noticed(tmp_path: Path, kind: str, 
     assert [one.is_misnamed for one in done] == [False, True, False]
 
 
-def test_several_images_are_numbered_before_the_suffix() -> None:
-    assert export.targets(Path("out/a.b.png"), 1) == [Path("out/a.b.png")]
-    assert export.targets(Path("out/a.b.png"), 2) == [Path("out/a.b-1.png"), Path("out/a.b-2.png")]
-
-
 def make_pipe(path: Path) -> None:
     os.mkfifo(path)
 

@@ -39,7 +39,9 @@ async def test_an_image_is_made_edited_fetched_and_listed(
     )
     assert edited.code == 0, edited.err
     assert (edited.json["status"], edited.json["model"]) == ("succeeded", "seededit")
-    assert edited.json["next_step"].startswith("Show the images; the copies at path stay.")
+    assert edited.json["next_step"] == f'`journey-mcp edit {edited.json["images"][0]["id"]} "…"` edits an image.'
+    [image] = edited.json["images"]
+    assert image.pop("saved_to") == str(tmp_path / "green.png")
     assert edited.err.splitlines()[1:] == [
         f"Saved {tmp_path}/green.png",
         "green.png contains a JPEG image, despite its name.",
@@ -49,7 +51,7 @@ async def test_an_image_is_made_edited_fetched_and_listed(
     fetched = await journey.run("fetch", *both, both[0], "--json")
     assert fetched.code == 0
     assert [task["task_id"] for task in fetched.json["tasks"]] == both
-    assert fetched.json["tasks"][0] == {**edited.json, "prompt": "make it green"}
+    assert fetched.json["tasks"][0] == {**edited.json, "images": [image], "prompt": "make it green"}
 
     listed = await journey.run("tasks", "--json")
     spent = {"provider": "journeyapi", "unit": "credits", "amount": "5", "tasks": 2}
@@ -166,7 +168,7 @@ async def test_four_images_get_numbered_names(journey: CommandLine, sandbox: Run
         f"Nothing is saved yet. To wait for the task: journey-mcp fetch {task_id} -o {tmp_path}/boat.png",
     )
     done = await journey.run("fetch", task_id, "-o", str(tmp_path / "boat.png"))
-    assert (done.code, done.err) == (0, "4 images: boat-1.png to boat-4.png.\n")
+    assert (done.code, done.err) == (0, "")
     saved = sorted(tmp_path.glob("boat*"))
     assert [path.name for path in saved] == [f"boat-{number}.png" for number in (1, 2, 3, 4)]
     assert all(path.read_bytes().startswith(PNG) for path in saved)
@@ -197,9 +199,7 @@ async def test_existing_files_are_rejected_before_anything_is_paid(
         f"journey-mcp: {there} cannot be written: it exists (--force replaces it).\n"
         "Name another file with -o. Nothing was sent and nothing was charged.\n"
     )
-    folder = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path))
-    assert "it is a folder" in folder.err
-    for nothing in (".", "-"):
+    for nothing in ("", "-"):
         assert (await journey.run("imagine", "a boat", "-o", nothing)).code == 2
     below_a_file = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(there / "boat.png"))
     assert f"{there} is not a folder" in below_a_file.err
@@ -220,10 +220,11 @@ async def test_an_expired_link_does_not_affect_the_other_images(journey: Command
     [task] = done.json["tasks"]
     assert task["status"] == "succeeded"
     lines = done.err.splitlines()
-    assert lines[1] == f"Saved {tmp_path}/boat-1.png"
+    assert lines[0] == f"Saved {tmp_path}/boat-1.png"
+    assert [image.get("saved_to") for image in task["images"]] == [f"{tmp_path}/boat-1.png", None, None, None]
     url = task["images"][1]["url"]
-    assert lines[2] == f'journey-mcp: The image {url} cannot be saved: "127.0.0.1" answered HTTP 404.'
-    assert lines[3] == "The image is not lost: open its URL, or fetch it again."
+    assert lines[1] == f'journey-mcp: The image {url} cannot be saved: "127.0.0.1" answered HTTP 404.'
+    assert lines[2] == "The image is not lost: open its URL, or fetch it again."
     assert lines[-1] == (f"To try again: journey-mcp fetch {task['task_id']} -o {tmp_path}/boat.png --force --json")
     assert [path.name for path in tmp_path.glob("boat*")] == ["boat-1.png"]
 
@@ -239,7 +240,6 @@ async def test_an_expired_link_does_not_affect_the_other_images(journey: Command
         (("imagine", "x", "--guidance", "inf"), "imagine: guidance="),
         (("imagine", "x", "--webhook-url", "http://x.test"), "webhook_url='http://x.test' is not an HTTPS URL."),
         (("fetch", "tsk_nobody"), "There is no task 'tsk_nobody'; tasks are kept 30 days."),
-        (("fetch", "a", "b", "-o", "x.png"), "-o saves the images of one task; 2 were given."),
         (("fetch", *map(str, range(21))), "fetch takes at most 20 tasks at once; 21 were given."),
     ],
 )
@@ -265,12 +265,12 @@ async def test_a_hint_names_the_command_and_not_the_tool(journey: CommandLine, s
     ]
 
 
-async def test_an_error_as_json_is_the_tools_object(journey: CommandLine, sandbox: Running) -> None:
+async def test_an_error_as_json_names_commands(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("imagine", "x", "--model", "seededit", "--json")
     assert (done.code, done.err) == (2, "")
     assert done.json["status"] == "failed"
     assert done.json["error"]["code"] == "edit_only_model"
-    assert "edit_image" in done.json["next_step"]
+    assert done.json["next_step"].startswith("Call `journey-mcp edit` with --model seededit")
 
 
 async def test_an_unknown_task_beside_a_known_one_is_an_error_in_its_place(
