@@ -15,7 +15,7 @@ import typer
 
 from journey_mcp import __version__
 from journey_mcp.cli import console, options
-from journey_mcp.cli.suggestions import Command, Group
+from journey_mcp.cli.suggestions import GIVEN, Command, Group
 
 __all__ = ["app"]
 
@@ -99,6 +99,7 @@ def serve(
 @_command()
 def imagine(  # noqa: PLR0913  # a command's options are its parameters
     *,
+    ctx: typer.Context,
     prompt: options.Prompt = None,
     file: options.PromptFile = None,
     model: options.Model = None,
@@ -116,6 +117,10 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     guidance: options.Guidance = None,
     steps: options.Steps = None,
     webhook_url: options.WebhookUrl = None,
+    count: options.Count = 1,
+    batch: options.Batch = None,
+    at_once: options.AtOnce = 4,
+    run_id: options.RunId = None,
     fresh: options.Fresh = False,
     wait_s: options.WaitS = None,
     output: options.Output = None,
@@ -123,13 +128,14 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     as_json: options.Json = False,
 ) -> None:
     """Make an image from text."""
-    _create("imagine", locals())
+    _create_one_or_several("imagine", locals())
 
 
 @_command()
 def edit(  # noqa: PLR0913  # a command's options are its parameters
     *,
-    image: options.Image,
+    ctx: typer.Context,
+    image: options.Image = None,
     prompt: options.EditPrompt = None,
     file: options.PromptFile = None,
     model: options.Model = None,
@@ -148,6 +154,10 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     guidance: options.Guidance = None,
     steps: options.Steps = None,
     webhook_url: options.WebhookUrl = None,
+    count: options.Count = 1,
+    batch: options.Batch = None,
+    at_once: options.AtOnce = 4,
+    run_id: options.RunId = None,
     fresh: options.Fresh = False,
     wait_s: options.WaitS = None,
     output: options.Output = None,
@@ -155,7 +165,7 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     as_json: options.Json = False,
 ) -> None:
     """Edit an image."""
-    _create("edit_image", locals())
+    _create_one_or_several("edit_image", locals())
 
 
 @_command()
@@ -500,9 +510,21 @@ def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[
     """Run a tool. The options for its output are separated from the tool's arguments."""
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_reported(as_json=output_options["as_json"]):
-        from journey_mcp.cli import images, prompts
+        from journey_mcp.cli import images
         from journey_mcp.cli.output_options import OutputOptions
 
-        if tool != "refine_image":
-            given["prompt"] = prompts.read_prompt(given.pop("prompt") or (), given.pop("file"))
-        raise typer.Exit(images.create(tool, given, OutputOptions(**output_options)))
+        raise typer.Exit(images.create(tool, given, OutputOptions(**output_options), given.pop("run", None)))
+
+
+def _create_one_or_several(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
+    """Run a tool that takes a prompt, once or several times."""
+    ctx: typer.Context = given.pop("ctx")
+    with console.errors_reported(as_json=given["as_json"]):
+        from journey_mcp.cli.several import RunArguments, read_prompts
+
+        prompt, file, batch = (given.pop(name) for name in ("prompt", "file", "batch"))
+        run = {name: given.pop(name) for name in ("count", "at_once", "run_id")}
+        given["prompt"], reads_stdin = read_prompts(prompt or (), file, batch)
+        words = (str(ctx.info_name), *ctx.meta[GIVEN])
+        given["run"] = RunArguments(**run, batch=batch, words=words, reads_stdin=reads_stdin)
+    _create(tool, given)

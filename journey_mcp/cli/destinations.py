@@ -21,8 +21,8 @@ from journey_mcp.media.readable_names import readable_name, slug
 from journey_mcp.media.save_folder import ENDINGS, SaveFolder
 
 _PLACEHOLDERS = ("date", "time", "model", "provider", "n", "task", "prompt", "seed", "ext")
-_KNOWN_LATER = {"time": "time", "provider": "provider", "task": "task", "seed": "seed", "ext": "ext"}
-"""Placeholders with values that are not known before anything is paid, each with a stand-in."""
+_KNOWN_LATER = {"time", "provider", "task", "seed", "ext"}
+"""Placeholders with values that are not known before anything is paid."""
 _NUMBER_FORMAT = re.compile(r"0?[1-9]?")
 _NOTHING_SENT = "Nothing was sent and nothing was charged."
 
@@ -32,6 +32,8 @@ class Expected:
     """An image that a request may get."""
 
     request: ImageRequest
+    request_number: int
+    """Of the request, among those of the command."""
     number: int
     """Among all images of the command, from 1."""
     is_only: bool
@@ -148,9 +150,8 @@ class _Pattern:
 
     def check(self, expected: Sequence[Expected], *, now: float, replace: bool) -> None:
         names = [self._path(_early_values(one, now)) for one in expected]
-        is_known = not self._used & _KNOWN_LATER.keys()
-        # of several requests, tasks, times and seeds differ; the images of one have them in common
-        if len(set(names)) < len(names) and (not self._used & {"task", "time", "seed"} or _of_one_request(expected)):
+        is_known = not self._used & _KNOWN_LATER
+        if len(set(names)) < len(names):
             raise InvalidArguments(
                 f"-o {self._pattern!r} gives {len(names)} images the same name.",
                 next_step=f"Add {{n}}, the number of the image. {_NOTHING_SENT}",
@@ -194,8 +195,16 @@ def _wrong(pattern: str, problem: str) -> InvalidArguments:
 
 
 def _early_values(expected: Expected, now: float) -> dict[str, str | int]:
+    """Return the values as far as they are known; the others are equal where they may turn out to be."""
     request = expected.request
-    return {**_KNOWN_LATER, **_of_request(request, now), "n": expected.number}
+    task = f"task {expected.request_number}"
+    return {
+        **dict.fromkeys(_KNOWN_LATER, ""),
+        **_of_request(request, now),
+        "n": expected.number,
+        "task": task,
+        "seed": task if request.seed is None else request.seed,
+    }
 
 
 def _values(finished: Finished) -> dict[str, str | int]:
@@ -219,7 +228,3 @@ def _of_request(request: ImageRequest, at: float) -> dict[str, str | int]:
 
 def _local(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC).astimezone()
-
-
-def _of_one_request(expected: Sequence[Expected]) -> bool:
-    return all(one.request is expected[0].request for one in expected)

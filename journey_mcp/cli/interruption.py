@@ -56,6 +56,11 @@ def resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str:
     if output_options.output is not None:
         words += ["-o", str(output_options.output)]
     words += ["--force"] * output_options.force + ["--json"] * output_options.as_json
+    return shell_line(words)
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Return a command for the shell of this machine."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

@@ -19,12 +19,14 @@ PromptFile = Annotated[Path | None, typer.Option("--file", help="Read the prompt
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON: the object that the MCP tool returns, for the command line.")
 ]
-Model = Annotated[str | None, typer.Option(help="Model; `journey-mcp models` lists them.", metavar="ID")]
+Model = Annotated[
+    str | None, typer.Option("-m", "--model", help="Model; `journey-mcp models` lists them.", metavar="ID")
+]
 Provider = Annotated[
     str | None,
     typer.Option(help="Use only this provider; default: the first that supports all arguments.", metavar="NAME"),
 ]
-Image = Annotated[str, typer.Argument(help=f"The image to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
+Image = Annotated[str | None, typer.Argument(help=f"The image to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
 RefinedImage = Annotated[
     str,
     typer.Argument(
@@ -78,5 +80,17 @@ Output = Annotated[
         "'{date}-{model}-{n}.{ext}'.",
         metavar="FILE|FOLDER|PATTERN",
     ),
+]
+Count = Annotated[int, typer.Option("-n", "--count", min=1, max=100, help="Make so many, each paid once.", metavar="N")]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        help="Make one image a line: prompts, or JSON objects in a .jsonl file; - is standard input.", metavar="FILE"
+    ),
+]
+AtOnce = Annotated[int, typer.Option(min=1, max=50, help="How many of them at the same time.", metavar="N")]
+RunId = Annotated[
+    str | None,
+    typer.Option("--run", help="Go on with this run of -n or --batch: nothing is paid twice.", metavar="ID"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]

@@ -81,8 +81,8 @@ def check_known(saving: Saving, tasks: Sequence[Task], catalog: Catalog, *, now:
     """
     counts = [image_count(task, catalog) for task in tasks]
     images, first = [], 1
-    for task, count in zip(tasks, counts, strict=True):
-        images += expected(task.request, range(first, first + count), sum(counts))
+    for number, (task, count) in enumerate(zip(tasks, counts, strict=True), start=1):
+        images += expected(task.request, range(first, first + count), sum(counts), request_number=number)
         first += count
     saving.destination.check(images, now=now, replace=saving.replace)
 
@@ -92,9 +92,12 @@ def image_count(task: Task, catalog: Catalog) -> int:
     return len(task.images) if task.status.is_final else max(image_counts(task.request, catalog))
 
 
-def expected(request: ImageRequest, numbers: range, total: int) -> list[Expected]:
+def expected(request: ImageRequest, numbers: range, total: int, *, request_number: int = 1) -> list[Expected]:
     """Return the images of a request with these numbers among the `total` images of the command."""
-    return [Expected(request=request, number=number, is_only=total == 1) for number in numbers]
+    return [
+        Expected(request=request, request_number=request_number, number=number, is_only=total == 1)
+        for number in numbers
+    ]
 
 
 async def save(

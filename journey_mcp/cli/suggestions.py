@@ -33,13 +33,16 @@ _COMMANDS = {
 _OPTIONS = {
     "--aspect-ratio": ("--ar", "--ratio", "--aspect", "--size", "--dimensions", "--orientation"),
     "--resolution": ("--quality", "--hd", "-q"),
-    "--model": ("-m", "--engine"),
+    "--model": ("--engine",),
     "--output": ("-O", "--out", "--save", "--save-to", "--file", "--filename", "--path", "--dir"),
     "--output-format": ("-f", "--format", "--type"),
     "--negative-prompt": ("--no", "--negative", "--exclude"),
     "--reference": ("-r", "--ref", "--sref", "--cref", "--reference-image", "--reference-images"),
     "--guidance": ("--cfg", "--cfg-scale", "--guidance-scale"),
-    "--fresh": ("-n", "--n", "--num", "--number", "--count", "--batch", "--num-images", "--samples", "--variations"),
+    "--count": ("--n", "--num", "--number", "--num-images", "--samples", "--variations"),
+    "--fresh": ("-n", "--count"),
+    "--batch": ("--prompts", "--input-file"),
+    "--at-once": ("--parallel", "--concurrency", "--jobs", "-j"),
     "--wait": ("--timeout", "-t"),
     "--force": ("--overwrite", "--replace"),
     "--port": ("-p",),
@@ -51,7 +54,7 @@ _OPTIONS = {
 _HINTS = {
     "--aspect-ratio": "Use --aspect-ratio W:H, or --width with --height in pixels.",
     "--resolution": "Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`).",
-    "--fresh": "A run makes one image, four with midjourney. Run it again with --fresh for more.",
+    "--fresh": "A call makes one result. Call again with --fresh for another one.",
     "--http": "Use --host and --port for HTTP, or neither for stdio.",
 }
 """Hints for options that need more than a name."""
@@ -70,6 +73,10 @@ _OTHER_HINTS = {
 }
 
 
+GIVEN = "journey_mcp.given"
+"""The words behind the command, in the context's `meta`: to print the command again."""
+
+
 class Command(TyperCommand):
     """A command that suggests what to do about a wrong option."""
 
@@ -79,6 +86,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments."""
+        ctx.meta[GIVEN] = list(args)
         if left := _parsed(super().parse_args, self, ctx, args):
             ctx.fail(f"Too many arguments: {shlex.join(left)}.")
         return []

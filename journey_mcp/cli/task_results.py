@@ -52,7 +52,8 @@ async def conclude(studio: Studio, task: Task, output_options: OutputOptions, sa
         return console.FAILED
     _explain_unfinished(task)
     if saving is None:
-        _explain_sandbox(task)
+        if task.provider == SANDBOX:
+            explain_sandbox()
         return console.OK
     return _report_unsaved([task], saved, output_options)
 
@@ -62,7 +63,7 @@ async def _show(
 ) -> None:
     available = await availability.check_availability(list(known.values()))
     shown = [
-        _with_files(
+        with_files(
             for_people(
                 results.task_object(known[id_], now=studio.now(), with_prompt=True, available=available), known[id_]
             ),
@@ -80,10 +81,10 @@ async def _show(
 
 async def _plain(studio: Studio, task: Task, saved: Saved) -> dict[str, Any]:
     available = await availability.check_availability([task])
-    return _with_files(for_people(results.task_object(task, now=studio.now(), available=available), task), saved)
+    return with_files(for_people(results.task_object(task, now=studio.now(), available=available), task), saved)
 
 
-def _with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:
+def with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:
     """Return a task's object with the files that this command wrote."""
     if not saved.files:
         return plain
@@ -133,12 +134,12 @@ def _explain_unfinished(task: Task) -> None:
         )
 
 
-def _explain_sandbox(task: Task) -> None:
-    if task.provider == SANDBOX:
-        console.info(
-            "The sandbox and its links end with this command. Save the images with -o, "
-            "or keep a sandbox running with `journey-mcp sandbox --port 8787`."
-        )
+def explain_sandbox() -> None:
+    """Say that the images of the built-in sandbox are not kept."""
+    console.info(
+        "The sandbox and its links end with this command. Save the images with -o, "
+        "or keep a sandbox running with `journey-mcp sandbox --port 8787`."
+    )
 
 
 def _exit_code(ids: Sequence[str], known: Mapping[str, Task]) -> int:

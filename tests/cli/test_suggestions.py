@@ -18,8 +18,8 @@ async def error_of(journey: CommandLine, *arguments: str) -> str:
         ("--size=1024x1024", "--size. Use --aspect-ratio W:H, or --width with --height in pixels."),
         ("--ar", "--ar. Use --aspect-ratio W:H, or --width with --height in pixels."),
         ("--quality", "--quality. Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`)."),
-        ("-n", "-n. A run makes one image, four with midjourney. Run it again with --fresh for more."),
-        ("-m", "-m. Did you mean --model?"),
+        ("--num", "--num. Did you mean --count?"),
+        ("--parallel", "--parallel. Did you mean --at-once?"),
         ("--out", "--out. Did you mean --output?"),
         ("--modle", "--modle. Did you mean --model?"),
         ("--format", "--format. Did you mean --output-format?"),
@@ -40,6 +40,9 @@ async def test_only_options_of_the_command_are_suggested(journey: CommandLine) -
     )
     assert (await error_of(journey, "serve", "-p", "8000")).endswith("-p. Did you mean --port?")
     assert (await error_of(journey, "serve", "--base-url", "https://a.test")).endswith("Did you mean --server-url?")
+    assert (await error_of(journey, "refine", "a", "b", "-n", "2")).endswith(
+        "-n. A call makes one result. Call again with --fresh for another one."
+    )
     assert (await error_of(journey, "tasks", "--size", "1")).endswith("No such option: --size.")
     assert (await error_of(journey, "-v")).endswith("-v. Did you mean --version?")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journey_mcp.media.readable_names import readable_name
+from journey_mcp.media.readable_names import readable_name, slug
 
 AT = 1795867200.0
 """2026-11-28, noon in UTC."""
@@ -84,3 +84,19 @@ def test_every_name_is_safe(prompt: str, model: str) -> None:
     assert Path(name).name == name
     assert re.fullmatch(r"2026-11-28 \S.* 4", name)
     assert len(f"{name} (9999).webp".encode()) <= 160
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A lighthouse, at dusk!", "a-lighthouse-at-dusk"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("..", "none"),
+        ("", "none"),
+        ("v1.5 Böot", "v1.5-böot"),
+        ("con\\aux:x", "con-aux-x"),
+    ],
+)
+def test_a_slug_holds_no_separator(text: str, expected: str) -> None:
+    """It is a part of a name, and never leads to another folder."""
+    assert slug(text) == expected
