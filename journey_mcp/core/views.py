@@ -1,4 +1,4 @@
-"""Views: small JPEGs of some finished images, alone or on a numbered sheet."""
+"""Views: small JPEGs of some finished images, alone or on a numbered sheet; and rasters, for terminals."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 from journey_mcp.core.errors import JourneyError
 
 Layout = Literal["sheet", "each"]
+RasterForm = Literal["rgb", "palette", "png", "jpeg"]
 VIEW_SIZES = (320, 512, 1024)
 """The longest sides of views, in pixels."""
 DEFAULT_VIEW_SIZE = 512
@@ -44,3 +45,15 @@ class View:
     """The sheet, or one for each image."""
     seen: tuple[Seen, ...] = ()
     unseen: tuple[Unseen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raster:
+    """A small image in a form that a terminal can be given."""
+
+    content: bytes
+    """`rgb`: three bytes a pixel, row by row; `palette`: one index a pixel, row by row; otherwise a file."""
+    width: int
+    height: int
+    palette: bytes = b""
+    """Three bytes for each of 256 colours, if the form is `palette`."""

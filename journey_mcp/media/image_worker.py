@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from journey_mcp.core.notices import Notice, to_plain
+from journey_mcp.core.views import RasterForm
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import MAX_BYTES, Limits
 from journey_mcp.media.masks import scaled_mask
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.rendering import Rendered, contact_sheet, thumbnail
+from journey_mcp.media.rendering import Rendered, contact_sheet, raster, thumbnail
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +62,12 @@ def _contact_sheet(content: bytes, *, lengths: list[int], labels: list[str], **l
     return _jpeg(contact_sheet(contents, labels, **limits))
 
 
+def _raster(content: bytes, *, size: int, form: RasterForm) -> JobResult:
+    """Make a raster: its palette, if it has one, is in front of its bytes."""
+    done = raster(content, size=size, form=form)
+    return JobResult(content=done.palette + done.content, result={"width": done.width, "height": done.height})
+
+
 def _jpeg(done: Rendered) -> JobResult:
     return JobResult(content=done.content, result={"width": done.width, "height": done.height})
 
@@ -82,6 +89,7 @@ JOBS: Mapping[str, Callable[..., JobResult]] = {
     "fit": _fit,
     "thumbnail": _thumbnail,
     "contact_sheet": _contact_sheet,
+    "raster": _raster,
     "warm_up": _warm_up,
     "mask": _mask,
 }

@@ -1,4 +1,4 @@
-"""Small JPEGs for the eye of a person or a model: thumbnails, and contact sheets of several of them.
+"""Small images for the eye of a person or a model: thumbnails, contact sheets of several, and rasters for terminals.
 
 All of this works on hostile bytes and takes time: it runs in a process that can be killed (`image_worker`).
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
+from journey_mcp.core.views import Raster, RasterForm
 from journey_mcp.media.containers import exact_profile
 from journey_mcp.media.decoding import UNREADABLE, Source, normalized
 
@@ -20,6 +21,7 @@ _SHRINK = 0.75
 _REDUCING_GAP = 2.0
 """A far larger image is first reduced by a quick filter, or by its decoder, to this many times the size."""
 _SRGB = ImageCms.createProfile("sRGB")
+_COLOURS = 256
 _GAP = 4
 """Pixels between the cells of a sheet."""
 _GROUND = (40, 40, 40)
@@ -48,14 +50,40 @@ def thumbnail(content: bytes, *, size: int, max_bytes: int) -> Rendered:
         NotAnImage: not an image, or damaged.
     """
     source = Source.read(content)
+    return Rendered(content=_encoded(_scaled(source, size), max_bytes), width=source.width, height=source.height)
+
+
+def raster(content: bytes, *, size: int, form: RasterForm) -> Raster:
+    """Return an image as `thumbnail` scales it, in one of the forms of `Raster`.
+
+    Raises:
+        NotAnImage: not an image, or damaged.
+    """
+    image = _scaled(Source.read(content), size).convert("RGB")
+    if form == "palette":
+        image = image.quantize(_COLOURS)
+        palette = bytes(image.getpalette() or ()).ljust(3 * _COLOURS, b"\0")
+        return Raster(content=image.tobytes(), width=image.width, height=image.height, palette=palette)
+    return Raster(content=_in_form(image, form), width=image.width, height=image.height)
+
+
+def _in_form(image: Image.Image, form: RasterForm) -> bytes:
+    if form == "rgb":
+        return image.tobytes()
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()
+
+
+def _scaled(source: Source, size: int) -> Image.Image:
+    """Return the image with its longest side at most `size`: upright, 8 bits, sRGB, transparent parts on white."""
     wanted = size_within(source.width, source.height, size)
     pixels = source.decoded(at_least=(math.ceil(wanted[0] * _REDUCING_GAP), math.ceil(wanted[1] * _REDUCING_GAP)))
     profile = exact_profile(pixels.info.get("icc_profile"))
     image = normalized(pixels, profile)
     if image.size != wanted:
         image = image.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP)
-    image = _on_white(_to_srgb(image, profile))
-    return Rendered(content=_encoded(image, max_bytes), width=source.width, height=source.height)
+    return _on_white(_to_srgb(image, profile))
 
 
 def contact_sheet(contents: Sequence[bytes], labels: Sequence[str], *, size: int, max_bytes: int) -> Rendered:

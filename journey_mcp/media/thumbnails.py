@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import anyio
 
 from journey_mcp.core.errors import StoreUnavailable
-from journey_mcp.core.views import VIEW_SIZES
+from journey_mcp.core.views import VIEW_SIZES, Raster, RasterForm
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.image_store import ImageStore
@@ -20,6 +20,7 @@ MAX_BYTES = 500_000
 """Of a thumbnail: as base64, a tool's result with it stays below 700 kB."""
 _COMMENT = re.compile(rb"\xff\xfe\0.([1-9]\d{0,5})x([1-9]\d{0,5})", re.DOTALL)
 """The JPEG segment with the size of the original."""
+_PALETTE_LENGTH = 3 * 256
 _LARGEST_SIDE = 1_000_000
 _START = b"\xff\xd8"
 _UNREADABLE = "the process that made its thumbnail returned an unreadable response"
@@ -103,6 +104,15 @@ class Thumbnails:
         done = await self._workers.run("contact_sheet", b"".join(contents), parameters, caller=caller)
         return _checked(done, 2 * size).content  # with the gaps between its cells
 
+    async def raster(self, content: bytes, *, size: int, form: RasterForm, caller: str) -> Raster:
+        """Return an image with its longest side at most `size`, as `rendering.raster`.
+
+        Raises:
+            NotAnImage, SetupError, NotSubmitted: as `get`.
+        """
+        done = await self._workers.run("raster", content, {"size": size, "form": form}, caller=caller)
+        return _checked_raster(done, size, form)
+
     async def forget(self, image_ids: Collection[str]) -> None:
         """Delete the thumbnails of these images."""
         await self._store.forget_thumbnails(image_ids, VIEW_SIZES)
@@ -135,3 +145,25 @@ def _checked(done: WorkerResult, longest: int) -> Thumbnail:
             return Thumbnail(content=done.content, width=width, height=height)
         case _:
             raise NotAnImage(_UNREADABLE)
+
+
+def _checked_raster(done: WorkerResult, longest: int, form: RasterForm) -> Raster:
+    """Check the response of a process, as `_checked`."""
+    start = _PALETTE_LENGTH if form == "palette" else 0
+    palette, content = done.content[:start], done.content[start:]
+    match done.result:
+        case {"width": int(width), "height": int(height)} if (
+            0 < width <= longest and 0 < height <= longest and _is_raster(content, width, height, form)
+        ):
+            return Raster(content=content, width=width, height=height, palette=palette)
+        case _:
+            raise NotAnImage(_UNREADABLE)
+
+
+def _is_raster(content: bytes, width: int, height: int, form: RasterForm) -> bool:
+    match form:
+        case "rgb" | "palette":
+            return len(content) == width * height * (3 if form == "rgb" else 1)
+        case "png" | "jpeg":
+            found = formats.probe(content)
+            return (found.format, found.width, found.height) == (form, width, height)

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from journey_mcp.core.errors import ImageUnavailable, JourneyError, TooManyImages, UnknownImage, UnusableImage
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, VIEW_SIZES, Layout, Seen, Unseen, View
+from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, VIEW_SIZES, Layout, Raster, RasterForm, Seen, Unseen, View
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.thumbnails import MAX_BYTES, Thumbnail, Thumbnails
@@ -85,6 +85,17 @@ class Views:
                 return small, formats.probe(small).mime_type
         thumbnail = await self._thumbnail(found[0], principal, VIEW_SIZES[-1], source)
         return thumbnail.content, "image/jpeg"
+
+    async def raster(self, content: bytes, principal: Principal, *, size: int, form: RasterForm) -> Raster:
+        """Return a view's JPEG, or another image, in a form that a terminal can be given.
+
+        Raises:
+            UnusableImage: it is damaged.
+        """
+        try:
+            return await self._thumbnails.raster(content, size=size, form=form, caller=principal)
+        except NotAnImage as error:
+            raise UnusableImage(f"The image cannot be shown: {error}.", next_step="Open its file instead.") from error
 
     async def _read(self, originals: Sequence[Original], principal: Principal, size: int) -> list[_Shown | Unseen]:
         """Return the thumbnails of these images, made at the same time, in their order."""

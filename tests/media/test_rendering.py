@@ -9,8 +9,9 @@ import pytest
 from drawn import PROFILE, bomb, drawn, exif, is_red, opened, see_through, with_everything, written
 from PIL import Image, ImageCms
 
+from journey_mcp.core.views import RasterForm
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.rendering import contact_sheet, thumbnail
+from journey_mcp.media.rendering import contact_sheet, raster, thumbnail
 
 CASES = Path(__file__).parents[1] / "cases"
 AMPLE = 1_000_000
@@ -152,6 +153,26 @@ def test_other_bytes_are_refused(content: bytes, says: str) -> None:
     """As everywhere."""
     with pytest.raises(NotAnImage, match=says):
         thumbnail(content, size=320, max_bytes=AMPLE)
+
+
+@pytest.mark.parametrize("form", ["rgb", "palette"])
+@pytest.mark.parametrize("size", [(48, 32), (1200, 800), (20, 90)])
+def test_a_raster_is_the_scaled_image_pixel_by_pixel(form: RasterForm, size: tuple[int, int]) -> None:
+    """With its red corner; a smaller image keeps its size."""
+    made = raster(written(drawn(size=size), "png"), size=96, form=form)
+    assert (made.width, made.height) == ((96, 64) if size[0] > 96 else size)
+    image = Image.frombytes("RGB" if form == "rgb" else "P", (made.width, made.height), made.content)
+    if form == "palette":
+        assert len(made.palette) == 3 * 256
+        image.putpalette(made.palette)
+    assert is_red(image, 0, 0)
+    assert not is_red(image, 1, 1)
+
+
+def test_a_raster_of_grey_and_transparent_pixels_has_three_channels() -> None:
+    """Transparent parts are white."""
+    assert raster(written(drawn("L"), "png"), size=4, form="rgb").content[-3:] > b"\xd0" * 3
+    assert raster(written(see_through(), "png"), size=48, form="rgb").content[-3:] == b"\xff" * 3
 
 
 def thumbnails(*sizes: tuple[int, int], colour: str = "white") -> list[bytes]:

@@ -5,7 +5,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
@@ -13,9 +13,10 @@ from drawn import drawn, opened, written
 from PIL import Image
 from processes import image_workers
 
-from journey_mcp.core.views import VIEW_SIZES
+from journey_mcp.core.views import VIEW_SIZES, RasterForm
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.rendering import raster
 from journey_mcp.media.thumbnails import MAX_BYTES, Load, Thumbnail, Thumbnails
 from journey_mcp.media.workers import WorkerResult, Workers
 
@@ -139,6 +140,12 @@ async def test_fewer_bytes_and_sheets(thumbnails: Thumbnails) -> None:
     assert opened(sheet).size == (516, 516)
 
 
+@pytest.mark.parametrize("form", get_args(RasterForm))
+async def test_rasters_are_what_the_function_makes(thumbnails: Thumbnails, form: RasterForm) -> None:
+    """In each form."""
+    assert await thumbnails.raster(IMAGE, size=48, form=form, caller="local") == raster(IMAGE, size=48, form=form)
+
+
 JPEG = written(drawn(), "jpeg")
 
 
@@ -160,6 +167,27 @@ async def test_the_answer_of_a_process_is_checked(tmp_path: Path, content: bytes
     with pytest.raises(NotAnImage):
         await Thumbnails(ImageFolder(tmp_path), workers).get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     assert not (tmp_path / "thumbnails").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "size"),
+    [
+        ("rgb", bytes(3 * 6 - 1), (2, 3)),
+        ("rgb", b"", (0, 0)),
+        ("rgb", bytes(3 * 100), (100, 1)),
+        ("palette", bytes(6), (2, 3)),
+        ("palette", bytes(3 * 256 + 7), (2, 3)),
+        ("png", JPEG, (48, 32)),
+        ("png", b"\x1b[2J", (48, 32)),
+        ("jpeg", JPEG, (32, 48)),
+        ("jpeg", JPEG, ("48", "32")),
+    ],
+)
+async def test_a_raster_is_checked(tmp_path: Path, form: RasterForm, content: bytes, size: tuple[Any, Any]) -> None:
+    """As any answer of a process."""
+    answer = WorkerResult(content=content, result=dict(zip(("width", "height"), size, strict=True)), notices=())
+    with pytest.raises(NotAnImage):
+        await Thumbnails(ImageFolder(tmp_path), TakenOver(answer)).raster(IMAGE, size=48, form=form, caller="local")
 
 
 class TakenOver(Workers):
