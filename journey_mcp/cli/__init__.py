@@ -126,6 +126,7 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
+    preview: options.Preview = "auto",
 ) -> None:
     """Make an image from text."""
     _create_one_or_several("imagine", locals())
@@ -163,6 +164,7 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
+    preview: options.Preview = "auto",
 ) -> None:
     """Edit an image."""
     _create_one_or_several("edit_image", locals())
@@ -180,6 +182,7 @@ def refine(  # noqa: PLR0913  # a command's options are its parameters
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
+    preview: options.Preview = "auto",
 ) -> None:
     """Upscale, vary, extend or repeat an earlier image."""
     _create("refine_image", locals())
@@ -193,13 +196,14 @@ def fetch(
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
+    preview: options.Preview = "auto",
 ) -> None:
     """Wait for tasks and show them; with -o, save the images of one."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import fetching
         from journey_mcp.cli.output_options import OutputOptions
 
-        output_options = OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
+        output_options = OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json, preview=preview)
         raise typer.Exit(fetching.fetch(tasks, output_options))
 
 
@@ -508,7 +512,7 @@ def token_revoke(*, name: Annotated[str, typer.Argument(help="Whose token ends."
 
 def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[str, Any]) -> None:
     """Run a tool. The options for its output are separated from the tool's arguments."""
-    output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
+    output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json", "preview")}
     with console.errors_reported(as_json=output_options["as_json"]):
         from journey_mcp.cli import images
         from journey_mcp.cli.output_options import OutputOptions

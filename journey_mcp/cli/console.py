@@ -33,6 +33,11 @@ def result(text: str) -> None:
     print(_printable(text), flush=True)  # noqa: T201  # the one place that prints results
 
 
+def drawing(text: str) -> None:
+    """Print what `terminal_images` made, with its escape sequences."""
+    print(text, end="", flush=True)  # noqa: T201  # as above
+
+
 def result_json(plain: Any) -> None:
     """Print a result as JSON."""
     print(json.dumps(_redactor().plain(plain), ensure_ascii=False, indent=2, default=str), flush=True)  # noqa: T201  # as above

@@ -38,7 +38,7 @@ def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
     Raises:
         JourneyError: none of the tasks is known.
     """
-    output_options = OutputOptions(output=None, force=False, wait_s=0, as_json=as_json)
+    output_options = OutputOptions(output=None, force=False, wait_s=0, as_json=as_json, preview="off")
     return run_interruptible(partial(_cancel, ready_settings(), _ids(task_ids), output_options), output_options)
 
 

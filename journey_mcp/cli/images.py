@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from journey_mcp.cli import console, output_files, several, task_results
+from journey_mcp.cli import console, output_files, previews, several, task_results
 from journey_mcp.cli.batch import Line, read_lines
 from journey_mcp.cli.confirming import ask_about_one
 from journey_mcp.cli.fetching import COPIED_WITHIN_S
@@ -104,6 +104,8 @@ async def _create(
         if created.notice:
             console.info(to_person(str(created.notice)))
         unfinished.tasks = [task]
+        if output_options.has_preview:
+            previews.prepare(studio, task)
         console.info(f"Task {task.id}: {task.request.label} at {task.provider}.")
         try:
             with console.progress(f"{task.request.label}: sent") as report:

@@ -1,7 +1,7 @@
 """The options that several commands share, by the names of the tools' arguments."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -94,3 +94,7 @@ RunId = Annotated[
     typer.Option("--run", help="Go on with this run of -n or --batch: nothing is paid twice.", metavar="ID"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+Preview = Annotated[
+    Literal["auto", "off"],
+    typer.Option(help="Show small images in a terminal that can, or never."),
+]

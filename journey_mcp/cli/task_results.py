@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from journey_mcp.cli import console, output_files, phrasing
+from journey_mcp.cli import console, output_files, phrasing, previews
 from journey_mcp.cli.interruption import resume_command
 from journey_mcp.cli.output_files import Saved, Saving
 from journey_mcp.cli.output_options import OutputOptions
@@ -44,6 +44,8 @@ async def conclude(studio: Studio, task: Task, output_options: OutputOptions, sa
         saved = await _saved(studio, [task], saving, output_options)
         console.result_json(await _plain(studio, task, saved))
     else:
+        if output_options.has_preview:
+            await previews.show(studio, [task])
         text = results.as_text(await _plain(studio, task, Saved()))
         # a failure is not a result: keep it out of files and pipes
         (console.info if has_failed(task) else console.result)(text)
@@ -73,6 +75,8 @@ async def _show(
         else for_people(results.failed_object(unknown_task(id_, studio).failure, task_id=id_), None)
         for id_ in ids
     ]
+    if output_options.has_preview:
+        await previews.show(studio, list(known.values()))
     if output_options.as_json:
         console.result_json({"tasks": shown})
     else:

@@ -70,7 +70,7 @@ class Previews:
     def on_task_changed(self, task: Task) -> None:
         """Begin the preview of an expected task as soon as it has images."""
         if task.id in self._expected and task.status is Status.SUCCEEDED:
-            self._start(_ids([task]), task.principal)
+            self._start(previewed_ids([task]), task.principal)
 
     def is_due(self, task: Task) -> bool:
         """Return whether a result is the first with this task's images: no client has received one."""
@@ -79,7 +79,7 @@ class Previews:
 
     async def of(self, tasks: Sequence[Task]) -> View | None:
         """Return a preview of finished tasks of one principal, on one sheet; `None` if it is not made in 300 ms."""
-        ids = _ids(tasks)
+        ids = previewed_ids(tasks)
         job = self._start(ids, tasks[0].principal) if ids else None
         if job is None or not await self._clock.wait(job.done, WITHIN_S):
             return None
@@ -118,7 +118,7 @@ class Previews:
             _log.info("no process is ready for previews: %s", error)
 
 
-def _ids(tasks: Sequence[Task]) -> tuple[str, ...]:
+def previewed_ids(tasks: Sequence[Task]) -> tuple[str, ...]:
     """Return the first image of each task, then the second ones, and so on, as many as a view has."""
     of_tasks = [[str(ImageId(task.id, number)) for number in range(1, len(task.images) + 1)] for task in tasks]
     in_turn = [image_id for ids in zip_longest(*of_tasks) for image_id in ids if image_id]

@@ -1,10 +1,12 @@
 """Runs the command line: in this process if that tests the same, otherwise as a process."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ from journey_mcp.settings import variables
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 """Limit for any process."""
+_OF_TERMINALS = {"COLUMNS", "FORCE_COLOR", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL", "KITTY_WINDOW_ID", "TMUX"}
+"""Variables of the terminal in which the tests run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ class CommandLine:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of the command, without our variables that the machine may have set."""
-        kept = {n: v for n, v in os.environ.items() if not _is_ours(n) and n not in {"COLUMNS", "FORCE_COLOR"}}
+        kept = {n: v for n, v in os.environ.items() if not _is_ours(n) and n not in _OF_TERMINALS}
         own = {"PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": str(self.home), "NO_PROXY": "127.0.0.1,localhost"}
         return {**kept, **own, **self.variables}
 
@@ -101,6 +105,28 @@ class CommandLine:
             return await asyncio.wait_for(to_thread.run_sync(_read_all, ours), PATIENCE_S)
         finally:
             await asyncio.wait_for(process.wait(), PATIENCE_S)
+            os.close(ours)
+
+    @asynccontextmanager
+    async def session(self, *arguments: str) -> AsyncIterator["Session"]:
+        """Start a process whose controlling terminal, for keys and output, ends with the block."""
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "journey_mcp", *arguments),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={"TERM": "xterm", **self.environment, "COLUMNS": "160"},
+            start_new_session=True,
+            preexec_fn=_control_terminal,
+        )
+        os.close(theirs)
+        try:
+            yield Session(process=process, terminal=ours)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
             os.close(ours)
 
     async def asked(self, *arguments: str, answer: bytes | signal.Signals) -> Ended:
@@ -147,6 +173,27 @@ class CommandLine:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A command at its terminal."""
+
+    process: asyncio.subprocess.Process
+    terminal: int
+
+    def press(self, keys: bytes) -> None:
+        """Press keys; Ctrl-C is a signal for the process, as the terminal makes it."""
+        os.write(self.terminal, keys)
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for the end; return the exit code and all output."""
+        output = await asyncio.wait_for(to_thread.run_sync(_read_all, self.terminal), PATIENCE_S)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE_S), output
+
+
+def _control_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _is_ours(variable: str) -> bool:

@@ -1,0 +1,80 @@
+"""Previews of finished images in the terminal, above the text of their task."""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+import anyio
+
+from journey_mcp.cli import console
+from journey_mcp.cli.terminal_images import TerminalProtocol, protocol_of
+from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.tasks import Task
+from journey_mcp.core.views import DEFAULT_VIEW_SIZE, View
+from journey_mcp.studio import Studio
+from journey_mcp.studio.previews import previewed_ids
+
+_WITHIN_S = 2.0
+"""How long the text of a task waits for its preview."""
+_MAX_COLUMNS = 48
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(studio: Studio, task: Task) -> None:
+    """Prepare for the preview of a new task, while its provider works, if the terminal shows one."""
+    if _terminal():
+        studio.previews.expect(task)
+
+
+async def show(studio: Studio, tasks: Sequence[Task]) -> None:
+    """Show up to four images of finished tasks, on one numbered sheet, if the terminal shows images."""
+    protocol = _terminal()
+    if protocol and previewed_ids(tasks):
+        console.drawing(await preview_of(studio, tasks, protocol))
+
+
+async def preview_of(
+    studio: Studio, tasks: Sequence[Task], protocol: TerminalProtocol, *, within_s: float = _WITHIN_S
+) -> str:
+    """Return the text that shows images of these tasks, of which at least one has images.
+
+    A preview that is late or fails is left out, as the empty text: the text of the task says where its images are.
+    """
+    ids = previewed_ids(tasks)
+    with anyio.move_on_after(within_s) as limit:
+        try:
+            view = await studio.views.look(ids, LOCAL, size=DEFAULT_VIEW_SIZE, layout="sheet")
+            images = [await drawing_of(studio, jpeg, protocol) for jpeg in view.jpegs]
+            return "".join(images) + (_labels(view) if len(tasks) > 1 else "")
+        except JourneyError as error:
+            _log.debug("no preview of %s: %s", ids[0], error)
+    if limit.cancelled_caught:
+        _log.debug("no preview of %s within %g s", ids[0], within_s)
+    return ""
+
+
+async def drawing_of(studio: Studio, content: bytes, protocol: TerminalProtocol) -> str:
+    """Return the text that shows one image.
+
+    Raises:
+        JourneyError: it cannot be decoded.
+    """
+    columns = min(_MAX_COLUMNS, shutil.get_terminal_size().columns)
+    size = columns * protocol.pixels_per_column
+    raster = await studio.views.raster(content, LOCAL, size=size, form=protocol.form)
+    return protocol.draw(raster, columns)
+
+
+def _terminal() -> TerminalProtocol | None:
+    """Return how stdout shows images; `None` if it does not, as a file or a pipe."""
+    return protocol_of(os.environ, sys.stdout.encoding) if sys.stdout.isatty() else None
+
+
+def _labels(view: View) -> str:
+    """Return which number of a sheet is which image, for numbers that are not those in the ids."""
+    labels = [f"{one.label}: {one.id}" for one in view.seen if one.label]
+    return "  ".join(labels) + "\n" if labels else ""
