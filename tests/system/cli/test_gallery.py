@@ -57,3 +57,14 @@ async def test_without_a_display_the_address_is_only_printed(journey: CommandLin
         assert "/?token=" in await first_line(process.stdout)
         await first_line(process.stderr)
         assert await first_line(process.stderr) == "No browser is opened: there is no display.\n"
+
+
+async def test_in_a_remote_session_the_port_is_to_be_forwarded(journey: CommandLine) -> None:
+    remote = journey.given(DISPLAY=":10", SSH_TTY="/dev/pts/1")
+    async with remote.started("gallery") as process:
+        assert "/?token=" in await first_line(process.stdout)
+        await first_line(process.stderr)
+        assert await first_line(process.stderr) == (
+            "No browser is opened: this is a remote session; forward the port, as in ssh -L PORT:127.0.0.1:PORT HOST, "
+            "and open the address.\n"
+        )
