@@ -127,6 +127,7 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     force: options.Force = False,
     as_json: options.Json = False,
     preview: options.Preview = "auto",
+    opens: options.Open = False,
 ) -> None:
     """Make an image from text."""
     _create_one_or_several("imagine", locals())
@@ -165,6 +166,7 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     force: options.Force = False,
     as_json: options.Json = False,
     preview: options.Preview = "auto",
+    opens: options.Open = False,
 ) -> None:
     """Edit an image."""
     _create_one_or_several("edit_image", locals())
@@ -183,6 +185,7 @@ def refine(  # noqa: PLR0913  # a command's options are its parameters
     force: options.Force = False,
     as_json: options.Json = False,
     preview: options.Preview = "auto",
+    opens: options.Open = False,
 ) -> None:
     """Upscale, vary, extend or repeat an earlier image."""
     _create("refine_image", locals())
@@ -197,13 +200,16 @@ def fetch(
     force: options.Force = False,
     as_json: options.Json = False,
     preview: options.Preview = "auto",
+    opens: options.Open = False,
 ) -> None:
     """Wait for tasks and show them; with -o, save the images of one."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import fetching
         from journey_mcp.cli.output_options import OutputOptions
 
-        output_options = OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json, preview=preview)
+        output_options = OutputOptions(
+            output=output, force=force, wait_s=wait_s, as_json=as_json, preview=preview, opens=opens
+        )
         raise typer.Exit(fetching.fetch(tasks, output_options))
 
 
@@ -512,7 +518,9 @@ def token_revoke(*, name: Annotated[str, typer.Argument(help="Whose token ends."
 
 def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[str, Any]) -> None:
     """Run a tool. The options for its output are separated from the tool's arguments."""
-    output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json", "preview")}
+    output_options = {
+        name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json", "preview", "opens")
+    }
     with console.errors_reported(as_json=output_options["as_json"]):
         from journey_mcp.cli import images
         from journey_mcp.cli.output_options import OutputOptions

@@ -56,6 +56,7 @@ def resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str:
     if output_options.output is not None:
         words += ["-o", str(output_options.output)]
     words += ["--force"] * output_options.force + ["--json"] * output_options.as_json
+    words += ["--open"] * output_options.opens
     words += ["--preview=off"] * (output_options.preview == "off")
     return shell_line(words)
 

@@ -98,3 +98,7 @@ Preview = Annotated[
     Literal["auto", "off"],
     typer.Option(help="Show small images in a terminal that can, or never."),
 ]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Open the images in the program for them: the saved files, else the copies."),
+]

@@ -17,6 +17,8 @@ class OutputOptions:
     fresh: bool = False
     """Make a new task even if an identical request is running."""
     preview: Literal["auto", "off"] = "auto"
+    opens: bool = False
+    """Open the files of the images."""
 
     @property
     def seconds(self) -> float:

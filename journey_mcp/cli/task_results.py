@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli import console, output_files, phrasing, previews
+from journey_mcp.cli import console, opening, output_files, phrasing, previews
 from journey_mcp.cli.interruption import resume_command
 from journey_mcp.cli.output_files import Saved, Saving
 from journey_mcp.cli.output_options import OutputOptions
 from journey_mcp.core.errors import UnknownTask
+from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.studio import Studio
@@ -20,6 +22,7 @@ async def show_list(
 ) -> int:
     """Show tasks, without saving anything; return the exit code."""
     await _show(studio, ids, known, output_options, Saved())
+    _open_images(list(known.values()), Saved(), output_options)
     return _exit_code(ids, known)
 
 
@@ -34,6 +37,7 @@ async def save_and_show_list(
     else:
         await _show(studio, ids, known, output_options, Saved())
         saved = await _saved(studio, tasks, saving, output_options)
+    _open_images(tasks, saved, output_options)
     unsaved = _report_unsaved(tasks, saved, output_options)
     return _exit_code(ids, known) or unsaved
 
@@ -50,6 +54,7 @@ async def conclude(studio: Studio, task: Task, output_options: OutputOptions, sa
         # a failure is not a result: keep it out of files and pipes
         (console.info if has_failed(task) else console.result)(text)
         saved = await _saved(studio, [task], saving, output_options)
+    _open_images([task], saved, output_options)
     if has_failed(task):
         return console.FAILED
     _explain_unfinished(task)
@@ -112,6 +117,14 @@ async def _saved(studio: Studio, tasks: Sequence[Task], saving: Saving | None, o
             first = sum(counts[:index]) + 1
             saved = saved.joined(await output_files.save(studio, task, saving, write, first=first, total=sum(counts)))
     return saved
+
+
+def _open_images(tasks: Sequence[Task], saved: Saved, output_options: OutputOptions) -> None:
+    """Open the saved files, and the copies of images that are not saved, if the person wants that."""
+    images = {str(ImageId(task.id, n)): image for task in tasks for n, image in enumerate(task.images, start=1)}
+    if output_options.opens and images:
+        files = [saved.files.get(id_) or image.path for id_, image in images.items()]
+        opening.open_files([Path(file) for file in files if file])
 
 
 def _report_unsaved(tasks: Sequence[Task], saved: Saved, output_options: OutputOptions) -> int:
