@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli import console, output_files, phrasing, prompts, task_results
+from journey_mcp.cli import console, output_files, phrasing, previews, prompts, task_results
 from journey_mcp.cli.confirming import ask_about_all
 from journey_mcp.cli.interruption import Unfinished, run_interruptible, shell_line
 from journey_mcp.cli.output_files import Saved, Saving
@@ -190,7 +190,8 @@ async def _show(
     run_arguments: RunArguments,
     output_options: OutputOptions,
 ) -> None:
-    available = await availability.check_availability([one.task for one in outcomes if one.task])
+    tasks = [outcome.task for outcome in outcomes if outcome.task]
+    available = await availability.check_availability(tasks)
     plain = [
         {
             "line" if run_arguments.batch else "number": entries[outcome.index].number,
@@ -198,6 +199,8 @@ async def _show(
         }
         for outcome in outcomes
     ]
+    if output_options.has_preview:
+        await previews.show(studio, tasks)
     if output_options.as_json:
         console.result_json({"run_id": run.id, "tasks": plain})
     else:
@@ -206,8 +209,10 @@ async def _show(
         console.table(columns if run_arguments.batch else ("Number", *columns[1:]), rows)
     for line in _notes(entries, outcomes):
         console.info(line)
-    if output_options.output is None and any(one.task and one.task.provider == SANDBOX for one in outcomes):
+    if output_options.output is None and any(task.provider == SANDBOX for task in tasks):
         task_results.explain_sandbox()
+    saved = [files.saved(outcome.index) for outcome in outcomes]
+    task_results.open_images(tasks, reduce(Saved.joined, saved, Saved()), output_options)
 
 
 def _plain(

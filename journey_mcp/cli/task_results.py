@@ -22,7 +22,7 @@ async def show_list(
 ) -> int:
     """Show tasks, without saving anything; return the exit code."""
     await _show(studio, ids, known, output_options, Saved())
-    _open_images(list(known.values()), Saved(), output_options)
+    open_images(list(known.values()), Saved(), output_options)
     return _exit_code(ids, known)
 
 
@@ -37,7 +37,7 @@ async def save_and_show_list(
     else:
         await _show(studio, ids, known, output_options, Saved())
         saved = await _saved(studio, tasks, saving, output_options)
-    _open_images(tasks, saved, output_options)
+    open_images(tasks, saved, output_options)
     unsaved = _report_unsaved(tasks, saved, output_options)
     return _exit_code(ids, known) or unsaved
 
@@ -54,7 +54,7 @@ async def conclude(studio: Studio, task: Task, output_options: OutputOptions, sa
         # a failure is not a result: keep it out of files and pipes
         (console.info if has_failed(task) else console.result)(text)
         saved = await _saved(studio, [task], saving, output_options)
-    _open_images([task], saved, output_options)
+    open_images([task], saved, output_options)
     if has_failed(task):
         return console.FAILED
     _explain_unfinished(task)
@@ -119,7 +119,7 @@ async def _saved(studio: Studio, tasks: Sequence[Task], saving: Saving | None, o
     return saved
 
 
-def _open_images(tasks: Sequence[Task], saved: Saved, output_options: OutputOptions) -> None:
+def open_images(tasks: Sequence[Task], saved: Saved, output_options: OutputOptions) -> None:
     """Open the saved files, and the copies of images that are not saved, if the person wants that."""
     images = {str(ImageId(task.id, n)): image for task in tasks for n, image in enumerate(task.images, start=1)}
     if output_options.opens and images:

@@ -56,3 +56,12 @@ async def test_a_file_each_up_to_ten(journey: CommandLine, sandbox: Running, tmp
     done = await journey.process("fetch", *(one.json["task_id"] for one in made), "--open")
     assert done.err.endswith("The first 10 of 12 files are opened.\n")
     assert len(await opener.opened(10)) == 10
+
+
+async def test_the_saved_files_of_a_run_are_opened(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+    opener = Opener(tmp_path)
+    done = await journey.at(sandbox, **opener.variables).process(
+        *("imagine", "a boat", "--model", "z-image", "-n", "2", "--open", "-o", str(tmp_path / "a.jpg"))
+    )
+    assert done.code == 0, done.err
+    assert await opener.opened(2) == [str(tmp_path / "a-1.jpg"), str(tmp_path / "a-2.jpg")]

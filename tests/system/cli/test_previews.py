@@ -44,6 +44,13 @@ async def test_an_image_is_shown_above_its_text(journey: CommandLine, sandbox: R
     assert re.match(r"Task tsk_\S+: succeeded", lines[drawn[-1] + 1])
 
 
+async def test_the_images_of_a_run_are_shown_with_their_ids(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox).given(**TRUECOLOR)
+    output = await shown(journey, "imagine", "a boat", "--model", "z-image", "-n", "2")
+    assert BLOCKS.search(output)
+    assert re.search(r"^1: tsk_\S{22}\.1  2: tsk_\S{22}\.1\r$", output, re.MULTILINE)
+
+
 @pytest.mark.parametrize("options", [("--preview", "off"), ("--json",)], ids=" ".join)
 async def test_an_option_leaves_it_out(journey: CommandLine, sandbox: Running, options: tuple[str, ...]) -> None:
     journey = journey.at(sandbox).given(**TRUECOLOR)
