@@ -206,9 +206,10 @@ def _read_all(terminal: int) -> str:
         try:
             chunk = os.read(terminal, 65536)
         except OSError:  # Linux, when the other side has closed
-            return shown.decode()
+            chunk = b""
         if not chunk:
-            return shown.decode()
+            # Ctrl-C discards what the terminal has not shown yet, perhaps half of a character
+            return shown.decode(errors="replace")
         shown += chunk
 
 
