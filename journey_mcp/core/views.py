@@ -6,11 +6,13 @@ from typing import Literal
 from journey_mcp.core.errors import JourneyError
 
 Layout = Literal["sheet", "each"]
+SheetForm = Literal["png", "jpeg"]
 RasterForm = Literal["rgb", "palette", "png", "jpeg"]
 VIEW_SIZES = (320, 512, 1024)
 """The longest sides of views, in pixels."""
 DEFAULT_VIEW_SIZE = 512
 MAX_IMAGES_OF_VIEW = 4
+MAX_PANELS = 12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,3 +59,12 @@ class Raster:
     height: int
     palette: bytes = b""
     """Three bytes for each of 256 colours, if the form is `palette`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """A part of a contact sheet with captions: images, or nothing, and lines of text below."""
+
+    ids: tuple[str, ...]
+    """Of up to four images, or of a task; empty if there is nothing to show."""
+    lines: tuple[str, ...]

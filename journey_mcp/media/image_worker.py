@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from journey_mcp.core.notices import Notice, to_plain
-from journey_mcp.core.views import RasterForm
+from journey_mcp.core.views import RasterForm, SheetForm
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import MAX_BYTES, Limits
 from journey_mcp.media.masks import scaled_mask
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.rendering import Rendered, contact_sheet, raster, thumbnail
+from journey_mcp.media.rendering import Rendered, captioned_sheet, contact_sheet, raster, thumbnail
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +52,24 @@ def _mask(content: bytes, *, width: int, height: int) -> JobResult:
 
 def _thumbnail(content: bytes, *, path: str | None, **limits: int) -> JobResult:
     """Make a thumbnail of the bytes, or of the file at the path, which need not pass through the pipe then."""
-    return _jpeg(thumbnail(_read(path) if path else content, **limits))
+    return _rendered(thumbnail(_read(path) if path else content, **limits))
 
 
 def _contact_sheet(content: bytes, *, lengths: list[int], labels: list[str], **limits: int) -> JobResult:
     """Make a contact sheet of the files that follow one another in the bytes."""
+    return _rendered(contact_sheet(_split(content, lengths), labels, **limits))
+
+
+def _captioned_sheet(
+    content: bytes, *, lengths: list[int], captions: list[list[str]], cell: int, form: SheetForm
+) -> JobResult:
+    """Make a sheet with captions of the files that follow one another in the bytes; no bytes are an empty cell."""
+    return _rendered(captioned_sheet(_split(content, lengths), captions, cell=cell, form=form))
+
+
+def _split(content: bytes, lengths: list[int]) -> list[bytes]:
     ends = list(accumulate(lengths))
-    contents = [content[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-    return _jpeg(contact_sheet(contents, labels, **limits))
+    return [content[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def _raster(content: bytes, *, size: int, form: RasterForm) -> JobResult:
@@ -68,7 +78,7 @@ def _raster(content: bytes, *, size: int, form: RasterForm) -> JobResult:
     return JobResult(content=done.palette + done.content, result={"width": done.width, "height": done.height})
 
 
-def _jpeg(done: Rendered) -> JobResult:
+def _rendered(done: Rendered) -> JobResult:
     return JobResult(content=done.content, result={"width": done.width, "height": done.height})
 
 
@@ -89,6 +99,7 @@ JOBS: Mapping[str, Callable[..., JobResult]] = {
     "fit": _fit,
     "thumbnail": _thumbnail,
     "contact_sheet": _contact_sheet,
+    "captioned_sheet": _captioned_sheet,
     "raster": _raster,
     "warm_up": _warm_up,
     "mask": _mask,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
-from journey_mcp.core.views import Raster, RasterForm
+from journey_mcp.core.views import Raster, RasterForm, SheetForm
 from journey_mcp.media.containers import exact_profile
 from journey_mcp.media.decoding import UNREADABLE, Source, normalized
 
@@ -29,13 +29,18 @@ _CANDIDATES, _COLUMNS = 4, 2
 """Four images are arranged as a provider arranges its candidates."""
 _LABEL_SHARE, _MIN_LABEL = 9, 14
 """A label is as high as the longer side of its cell divided by this, and at least so many pixels."""
+_CAPTION_SHARE = 20
+"""The letters below a cell are as high as the cell divided by this."""
+_FRAME = (120, 120, 120)
+_ELLIPSIS = "…"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rendered:
-    """A JPEG, and the size of the image that it shows."""
+    """A file, and the size of the image that it shows."""
 
     content: bytes
+    """A JPEG, or a sheet with captions in the wanted form."""
     width: int
     """Of the original, as displayed."""
     height: int
@@ -103,6 +108,49 @@ def contact_sheet(contents: Sequence[bytes], labels: Sequence[str], *, size: int
         sheet.paste(image.resize(shown, Image.Resampling.BICUBIC), (left, top))
         _draw_label(sheet, label, (left, top), max(_MIN_LABEL, max(grid.cell) // _LABEL_SHARE))
     return Rendered(content=_encoded(sheet, max_bytes), width=sheet.width, height=sheet.height)
+
+
+def captioned_sheet(
+    contents: Sequence[bytes], captions: Sequence[Sequence[str]], *, cell: int, form: SheetForm
+) -> Rendered:
+    """Return images in square cells, each with lines of text below, which are cut to its width.
+
+    Without bytes, a cell is an empty frame. Images are not enlarged.
+
+    Raises:
+        NotAnImage: one of them is not an image, or damaged.
+    """
+    font = ImageFont.load_default(size=cell / _CAPTION_SHARE)
+    line_height = math.ceil(cell / _CAPTION_SHARE * 1.4)
+    height = cell + line_height * max(map(len, captions))
+    columns = math.ceil(math.sqrt(len(contents)))
+    rows = math.ceil(len(contents) / columns)
+    sheet = Image.new("RGB", (columns * (cell + _GAP) - _GAP, rows * (height + _GAP) - _GAP), _GROUND)
+    draw = ImageDraw.Draw(sheet)
+    for number, (content, lines) in enumerate(zip(contents, captions, strict=True)):
+        left, top = number % columns * (cell + _GAP), number // columns * (height + _GAP)
+        if content:
+            _paste(sheet, normalized(Source.read(content).decoded(), None), (left, top), cell)
+        else:
+            draw.rectangle((left, top, left + cell - 1, top + cell - 1), outline=_FRAME, width=2)
+        for row, line in enumerate(lines):
+            middle = left + cell / 2, top + cell + (row + 0.5) * line_height
+            draw.text(middle, _cut(line, cell, font), fill="white", font=font, anchor="mm")
+    return Rendered(content=_in_form(sheet, form), width=sheet.width, height=sheet.height)
+
+
+def _paste(sheet: Image.Image, image: Image.Image, corner: tuple[int, int], cell: int) -> None:
+    """Put an image into the middle of its cell."""
+    shown = image.resize(size_within(*image.size, cell), Image.Resampling.BICUBIC)
+    sheet.paste(shown, (corner[0] + (cell - shown.width) // 2, corner[1] + (cell - shown.height) // 2))
+
+
+def _cut(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return as much of a text as fits, with an ellipsis if something is missing."""
+    kept = text
+    while kept and font.getlength(kept if kept == text else f"{kept}{_ELLIPSIS}") > width:
+        kept = kept[:-1]
+    return text if kept == text else f"{kept}{_ELLIPSIS}"
 
 
 def size_within(width: int, height: int, longest: int) -> tuple[int, int]:

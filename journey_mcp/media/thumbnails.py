@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import anyio
 
 from journey_mcp.core.errors import StoreUnavailable
-from journey_mcp.core.views import VIEW_SIZES, Raster, RasterForm
+from journey_mcp.core.views import MAX_PANELS, VIEW_SIZES, Raster, RasterForm, SheetForm
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.image_store import ImageStore
@@ -103,6 +103,28 @@ class Thumbnails:
         parameters = {"lengths": [*map(len, contents)], "labels": [*labels], "size": size, "max_bytes": max_bytes}
         done = await self._workers.run("contact_sheet", b"".join(contents), parameters, caller=caller)
         return _checked(done, 2 * size).content  # with the gaps between its cells
+
+    async def captioned_sheet(
+        self,
+        contents: Sequence[bytes],
+        captions: Sequence[Sequence[str]],
+        *,
+        cell: int,
+        form: SheetForm,
+        caller: str,
+    ) -> formats.ImageData:
+        """Return a sheet of up to 12 images with lines of text, as `rendering.captioned_sheet`.
+
+        Raises:
+            NotAnImage, SetupError, NotSubmitted: as `get`.
+        """
+        lines = [[*lines] for lines in captions]
+        parameters = {"lengths": [*map(len, contents)], "captions": lines, "cell": cell, "form": form}
+        done = await self._workers.run("captioned_sheet", b"".join(contents), parameters, caller=caller)
+        found = formats.probe(done.content)
+        if found.format != form or max(found.width, found.height) > MAX_PANELS * 2 * cell:
+            raise NotAnImage(_UNREADABLE)
+        return found
 
     async def raster(self, content: bytes, *, size: int, form: RasterForm, caller: str) -> Raster:
         """Return an image with its longest side at most `size`, as `rendering.raster`.

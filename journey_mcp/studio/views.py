@@ -12,7 +12,18 @@ from anyio import to_thread
 
 from journey_mcp.core.errors import ImageUnavailable, JourneyError, TooManyImages, UnknownImage, UnusableImage
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, VIEW_SIZES, Layout, Raster, RasterForm, Seen, Unseen, View
+from journey_mcp.core.views import (
+    MAX_IMAGES_OF_VIEW,
+    VIEW_SIZES,
+    Layout,
+    Panel,
+    Raster,
+    RasterForm,
+    Seen,
+    SheetForm,
+    Unseen,
+    View,
+)
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.thumbnails import MAX_BYTES, Thumbnail, Thumbnails
@@ -85,6 +96,36 @@ class Views:
                 return small, formats.probe(small).mime_type
         thumbnail = await self._thumbnail(found[0], principal, VIEW_SIZES[-1], source)
         return thumbnail.content, "image/jpeg"
+
+    async def comparison(
+        self, panels: Sequence[Panel], principal: Principal, *, size: int, form: SheetForm
+    ) -> formats.ImageData:
+        """Return a sheet of panels of the principal's images, with their lines; what cannot be read is left empty.
+
+        Raises:
+            ImageUnavailable: the sheet cannot be made.
+        """
+        contents = []
+        for panel in panels:
+            view = await self.look(panel.ids, principal, size=size, layout="sheet") if panel.ids else None
+            contents.append(view.jpegs[0] if view and view.jpegs else b"")
+        captions = [panel.lines for panel in panels]
+        try:
+            return await self._thumbnails.captioned_sheet(contents, captions, cell=size, form=form, caller=principal)
+        except NotAnImage as error:
+            raise ImageUnavailable(f"The sheet cannot be made: {error}.", next_step="Try again.") from error
+
+    async def file(self, image_id: str, principal: Principal) -> Path | None:
+        """Return the file of an image of the principal's; `None` if it is not on this machine.
+
+        Raises:
+            JourneyError: it cannot be read.
+        """
+        (found,) = await self._originals.find([image_id], principal)
+        if isinstance(found, NoOriginal):
+            raise found.error
+        source = await self._originals.load(found)
+        return source if isinstance(source, Path) else None
 
     async def raster(self, content: bytes, principal: Principal, *, size: int, form: RasterForm) -> Raster:
         """Return a view's JPEG, or another image, in a form that a terminal can be given.

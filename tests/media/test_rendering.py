@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from journey_mcp.core.views import RasterForm
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.rendering import contact_sheet, raster, thumbnail
+from journey_mcp.media.rendering import captioned_sheet, contact_sheet, raster, thumbnail
 
 CASES = Path(__file__).parents[1] / "cases"
 AMPLE = 1_000_000
@@ -241,3 +241,51 @@ def test_a_sheet_stays_within_its_bytes() -> None:
     for limit in (60_000, 5_000):
         done = contact_sheet(panels, [*"1234"], size=512, max_bytes=limit)
         assert len(done.content) <= limit
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (100, 114)), (2, (204, 114)), (4, (204, 232)), (5, (308, 232))])
+def test_a_captioned_sheet_has_square_cells_with_text_below(count: int, size: tuple[int, int]) -> None:
+    """In rows that are at most one longer than there are rows."""
+    captions = [["a model", "4 credits, 5 s"]] * count
+    done = captioned_sheet(thumbnails(*[(100, 60)] * count), captions, cell=100, form="png")
+    image = opened(done.content)
+    assert image.format == "PNG"
+    assert image.size == (done.width, done.height) == size
+    below = image.convert("L").crop((0, 101, 100, 114))
+    assert below.getextrema()[1] > 150  # type: ignore[operator]  # L
+
+
+def test_an_image_is_in_the_middle_of_its_cell() -> None:
+    """Not enlarged; a larger one is scaled down."""
+    small, large = thumbnails((40, 40), (300, 100), colour="red")
+    image = opened(captioned_sheet([small, large], [["a"], ["b"]], cell=100, form="png").content)
+    red = [[image.getpixel((x, 50))[0] > 200 for x in columns] for columns in (range(100), range(104, 204))]  # type: ignore[index]  # RGB
+    assert (red[0].index(True), sum(red[0])) == (30, 40)
+    assert all(red[1])
+    assert [image.getpixel((154, y))[0] > 200 for y in range(100)].count(True) in range(32, 36)  # type: ignore[index]
+
+
+def test_without_bytes_a_cell_is_an_empty_frame() -> None:
+    """With its text."""
+    image = opened(
+        captioned_sheet([b"", *thumbnails((10, 10))], [["a", "failed"], ["b"]], cell=100, form="png").content
+    )
+    assert image.getpixel((0, 0)) == image.getpixel((99, 99)) == (120, 120, 120)
+    assert image.getpixel((50, 50)) == (40, 40, 40)
+    assert image.convert("L").crop((0, 107, 100, 114)).getextrema()[1] > 150  # type: ignore[operator]  # L
+
+
+def test_a_long_text_is_cut_to_its_cell() -> None:
+    """It would run into its neighbour's."""
+    long, short = (
+        opened(captioned_sheet([b"", b""], [[text], [""]], cell=100, form="png").content)
+        for text in ("m" * 500, "m" * 5)
+    )
+    assert short.crop((104, 101, 204, 107)).getcolors() == [(600, (40, 40, 40))]
+    assert long.crop((104, 101, 204, 107)).getcolors() == [(600, (40, 40, 40))]
+    assert long.crop((90, 101, 100, 107)).getcolors() != [(60, (40, 40, 40))]
+
+
+def test_a_captioned_sheet_may_be_a_jpeg() -> None:
+    """As its file is named."""
+    assert opened(captioned_sheet(thumbnails((10, 10)), [["a"]], cell=100, form="jpeg").content).format == "JPEG"

@@ -16,7 +16,7 @@ from processes import image_workers
 from journey_mcp.core.views import VIEW_SIZES, RasterForm
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.image_folder import ImageFolder
-from journey_mcp.media.rendering import raster
+from journey_mcp.media.rendering import captioned_sheet, raster
 from journey_mcp.media.thumbnails import MAX_BYTES, Load, Thumbnail, Thumbnails
 from journey_mcp.media.workers import WorkerResult, Workers
 
@@ -167,6 +167,24 @@ async def test_the_answer_of_a_process_is_checked(tmp_path: Path, content: bytes
     with pytest.raises(NotAnImage):
         await Thumbnails(ImageFolder(tmp_path), workers).get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     assert not (tmp_path / "thumbnails").exists()
+
+
+async def test_a_captioned_sheet_is_what_the_function_makes(thumbnails: Thumbnails) -> None:
+    """Also with a cell that has no image."""
+    captions = [["a", "b"], ["c"]]
+    made = await thumbnails.captioned_sheet([JPEG, b""], captions, cell=100, form="png", caller="local")
+    assert made.content == captioned_sheet([JPEG, b""], captions, cell=100, form="png").content
+    assert (made.format, made.width, made.height) == ("png", 204, 114)
+
+
+@pytest.mark.parametrize("content", [b"<html>", JPEG, written(drawn(size=(4000, 8)), "png")])
+async def test_a_captioned_sheet_is_checked(tmp_path: Path, content: bytes) -> None:
+    """As any answer of a process."""
+    workers = TakenOver(WorkerResult(content=content, result={}, notices=()))
+    with pytest.raises(NotAnImage):
+        await Thumbnails(ImageFolder(tmp_path), workers).captioned_sheet(
+            [JPEG], [["a"]], cell=100, form="png", caller="local"
+        )
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,12 @@ from support import (
     statements,
 )
 
+from journey_mcp.core.errors import ImageUnavailable, UnknownImage
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task, new_task_id
-from journey_mcp.core.views import VIEW_SIZES, View
+from journey_mcp.core.views import VIEW_SIZES, Panel, View
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.thumbnails import MAX_BYTES
 from journey_mcp.net.safe_http import SafeHttpClient
@@ -313,6 +314,41 @@ async def test_a_damaged_thumbnail_is_forgotten_and_made_again(tmp_path: Path) -
             await look(here, task.id)
         assert raised.value.failure.code == "image_unavailable"  # type: ignore[attr-defined]  # a JourneyError
         assert len((await look(here, task.id)).seen) == 4
+
+
+async def test_a_comparison_shows_what_can_be_read(tmp_path: Path) -> None:
+    """The others are empty cells."""
+    async with make_environment(tmp_path) as here:
+        grid, single = await here.made(**GRID), await here.made()
+        panels = [Panel(ids=(id_,), lines=(id_[:9], "4 credits")) for id_ in (grid.id, single.id, new_task_id())]
+        views = here.studio.views
+        sheet = await views.comparison([*panels, Panel(ids=(), lines=("z", "failed"))], LOCAL, size=100, form="png")
+        image = opened(sheet.content)
+    assert (sheet.format, image.size) == ("png", (204, 232))
+    empty = (40, 40, 40)
+    centers = [image.getpixel((x, y)) for y in (60, 178) for x in (60, 164)]
+    assert [center == empty for center in centers] == [False, False, True, True]
+
+
+async def test_a_comparison_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    """With a damaged thumbnail, for example."""
+    async with make_environment(tmp_path) as here:
+        task = await here.made()
+        await look(here, task.id)
+        kept = tmp_path / "thumbnails" / f"{task.id}.1-512.jpg"
+        kept.write_bytes(kept.read_bytes()[:200])
+        with pytest.raises(ImageUnavailable, match="The sheet cannot be made: it is a JPEG that is cut off"):
+            await here.studio.views.comparison([Panel(ids=(task.id,), lines=())], LOCAL, size=512, form="png")
+
+
+async def test_the_file_of_an_image(tmp_path: Path) -> None:
+    """If it is on this machine."""
+    async with make_environment(tmp_path) as here:
+        uri = f"data:image/png;base64,{b64encode(written(drawn(), 'png')).decode()}"
+        kept = await here.studio.keep_image(KeepRequest(data=uri), LOCAL)
+        assert await here.studio.views.file(kept.id, LOCAL) == tmp_path / "pictures" / kept.file_name
+        with pytest.raises(UnknownImage):
+            await here.studio.views.file(kept.id, Principal("somebody else"))
 
 
 async def test_thumbnails_are_deleted_by_age(tmp_path: Path) -> None:
