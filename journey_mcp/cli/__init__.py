@@ -192,6 +192,43 @@ def refine(  # noqa: PLR0913  # a command's options are its parameters
 
 
 @_command()
+def compare(  # noqa: PLR0913  # a command's options are its parameters
+    *,
+    ctx: typer.Context,
+    prompt: options.Prompt = None,
+    file: options.PromptFile = None,
+    models: Annotated[str, typer.Option(help="Two to twelve models, comma-separated.", metavar="MODELS")],
+    at_once: options.AtOnce = 4,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Go on with this comparison: nothing is paid twice.", metavar="ID")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", help="Save the sheet: a file (.png, .jpg), or a folder. Default: the data folder."
+        ),
+    ] = None,
+    force: options.Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    preview: options.Preview = "auto",
+    opens: Annotated[bool, typer.Option("--open", help="Open the sheet in the program for it.")] = False,
+) -> None:
+    """Make one prompt with several models, and a sheet with model, cost and time under each image."""
+    with console.errors_reported(as_json=as_json):
+        from journey_mcp.cli import comparing
+        from journey_mcp.cli.output_options import OutputOptions
+        from journey_mcp.cli.several import RunArguments, read_prompts
+
+        text, reads_stdin = read_prompts(prompt or (), file, None)
+        words = (str(ctx.info_name), *ctx.meta[GIVEN])
+        run = RunArguments(count=1, batch=None, at_once=at_once, run_id=run_id, words=words, reads_stdin=reads_stdin)
+        output_options = OutputOptions(
+            output=output, force=force, wait_s=None, as_json=as_json, preview=preview, opens=opens
+        )
+        raise typer.Exit(comparing.compare(text, models, run, output_options))
+
+
+@_command()
 def fetch(
     *,
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],

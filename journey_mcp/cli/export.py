@@ -121,6 +121,15 @@ async def write(image: OutputImage, content: Content, path: Path, *, replace: bo
     return Saved(path=written, format=content.format)
 
 
+def write_file(path: Path, content: bytes, *, replace: bool) -> Path:
+    """Write a file completely or not at all, as `write` does; return its absolute path. It blocks.
+
+    Raises:
+        OSError: it cannot be written, or exists and may not be replaced.
+    """
+    return _write(path, content, replace=replace, may_exist=False)
+
+
 def unwritable(image: OutputImage, path: Path, error: OSError) -> SetupError:
     """Return the error of an image that is not saved."""
     return SetupError(

@@ -43,7 +43,7 @@ def create(
                 f"--run {run_arguments.run_id[:80]} goes on with a run of -n or --batch, and neither is given.",
                 next_step="Repeat the command that the run printed when it started. Nothing was sent.",
             )
-        request = _request(tool, given, context)
+        request = request_of(tool, given, context)
         return run_interruptible(partial(_create, settings, request, output_options), output_options)
     return several.create(settings, _entries(tool, given, context, run_arguments), run_arguments, output_options)
 
@@ -54,7 +54,7 @@ def _entries(
     """Return the requests of `-n` and `--batch`; every one is valid as far as its arguments say."""
     count = run_arguments.count
     if run_arguments.batch is None:
-        request = _request(tool, given, context)
+        request = request_of(tool, given, context)
         return [several.Entry(request=request, number=number) for number in range(1, count + 1)]
     lines = read_lines(run_arguments.batch, _form(tool), given)
     entries = [
@@ -66,12 +66,17 @@ def _entries(
 
 def _request_of_line(tool: Tool, line: Line, context: ToolContext) -> ImageRequest:
     try:
-        return _request(tool, line.arguments, context)
+        return request_of(tool, line.arguments, context)
     except JourneyError as error:
         raise at_place(line.place, error) from error
 
 
-def _request(tool: Tool, given: Mapping[str, Any], context: ToolContext) -> ImageRequest:
+def request_of(tool: Tool, given: Mapping[str, Any], context: ToolContext) -> ImageRequest:
+    """Return the request that the arguments of a command describe.
+
+    Raises:
+        InvalidArguments: one of them is wrong, or the prompt is missing.
+    """
     if tool == "refine_image":
         return arguments.refine_request(arguments.parse(arguments.RefineImage, tool, given, context))
     if tool == "edit_image" and given.get("image") is None:

@@ -4,7 +4,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 
@@ -45,19 +46,34 @@ async def preview_of(
     A preview that is late or fails is left out, as the empty text: the text of the task says where its images are.
     """
     ids = previewed_ids(tasks)
-    with anyio.move_on_after(within_s) as limit:
+
+    async def draw() -> str:
+        view = await studio.views.look(ids, LOCAL, size=DEFAULT_VIEW_SIZE, layout="sheet")
+        images = [await _drawing(studio, jpeg, protocol) for jpeg in view.jpegs]
+        return "".join(images) + (_labels(view) if len(tasks) > 1 else "")
+
+    return await _in_time(draw, within_s, ids[0])
+
+
+async def show_image(studio: Studio, content: bytes, name: str) -> None:
+    """Show one image, if the terminal shows images, and if that is possible in time."""
+    if protocol := _terminal():
+        console.drawing(await _in_time(partial(_drawing, studio, content, protocol), _WITHIN_S, name))
+
+
+async def _in_time(draw: Callable[[], Awaitable[str]], within_s: float, name: str) -> str:
+    """Return what is drawn; the empty text if it is late or fails."""
+    with anyio.move_on_after(within_s):
         try:
-            view = await studio.views.look(ids, LOCAL, size=DEFAULT_VIEW_SIZE, layout="sheet")
-            images = [await drawing_of(studio, jpeg, protocol) for jpeg in view.jpegs]
-            return "".join(images) + (_labels(view) if len(tasks) > 1 else "")
+            return await draw()
         except JourneyError as error:
-            _log.debug("no preview of %s: %s", ids[0], error)
-    if limit.cancelled_caught:
-        _log.debug("no preview of %s within %g s", ids[0], within_s)
+            _log.debug("no preview of %s: %s", name, error)
+            return ""
+    _log.debug("no preview of %s within %g s", name, within_s)
     return ""
 
 
-async def drawing_of(studio: Studio, content: bytes, protocol: TerminalProtocol) -> str:
+async def _drawing(studio: Studio, content: bytes, protocol: TerminalProtocol) -> str:
     """Return the text that shows one image.
 
     Raises:

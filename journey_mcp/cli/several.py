@@ -13,10 +13,10 @@ from journey_mcp.cli.interruption import Unfinished, run_interruptible, shell_li
 from journey_mcp.cli.output_files import Saved, Saving
 from journey_mcp.cli.output_options import OutputOptions
 from journey_mcp.cli.runs import Outcome, Run, RunOptions, exit_code, make_run, run_of
-from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.core.errors import Failure, InvalidArguments
 from journey_mcp.core.money import Cost
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import SANDBOX, Submission, Task
+from journey_mcp.core.tasks import SANDBOX, Submission
 from journey_mcp.settings import Settings
 from journey_mcp.studio import Studio, open_studio
 from journey_mcp.studio.create import Estimate
@@ -160,7 +160,7 @@ class _Files:
                 first=self._numbers(outcome.index).start,
                 total=self._total,
             )
-        console.info(f"{self._entries[outcome.index].number}: {_status(outcome)}")
+        console.info(f"{self._entries[outcome.index].number}: {status_of(outcome)}")
 
     def saved(self, index: int) -> Saved:
         """Return the files of a request."""
@@ -195,7 +195,7 @@ async def _show(
     plain = [
         {
             "line" if run_arguments.batch else "number": entries[outcome.index].number,
-            **_plain(studio, outcome, entries[outcome.index].request, files.saved(outcome.index), available),
+            **plain_outcome(studio, outcome, entries[outcome.index].request, files.saved(outcome.index), available),
         }
         for outcome in outcomes
     ]
@@ -215,9 +215,10 @@ async def _show(
     task_results.open_images(tasks, reduce(Saved.joined, saved, Saved()), output_options)
 
 
-def _plain(
+def plain_outcome(
     studio: Studio, outcome: Outcome, request: ImageRequest, saved: Saved, available: availability.Availability
 ) -> dict[str, Any]:
+    """Return what became of a request as JSON: the object of its task, or the error."""
     if outcome.task is not None:
         plain = results.task_object(outcome.task, now=studio.now(), with_prompt=True, available=available)
         return task_results.with_files(task_results.for_people(plain, outcome.task), saved)
@@ -234,20 +235,22 @@ def _row(entry: Entry, outcome: Outcome, plain: Mapping[str, Any]) -> tuple[str,
     return (
         str(entry.number),
         results.prompt_excerpt(entry.request.prompt),
-        _status(outcome),
-        _cost(task.cost) if task else "",
+        status_of(outcome),
+        cost_text(task.cost) if task else "",
         task.id if task else "",
         ", ".join(files),
     )
 
 
-def _status(outcome: Outcome) -> str:
+def status_of(outcome: Outcome) -> str:
+    """Return what became of a request in a word."""
     if outcome.task is None or outcome.task.submission is Submission.PREPARED:
         return _NOT_SENT
     return outcome.task.status.value
 
 
-def _cost(cost: Cost | None) -> str:
+def cost_text(cost: Cost | None) -> str:
+    """Return a cost in words; empty if it is not known."""
     return f"{cost.amount:f} {cost.unit}" if cost else ""
 
 
@@ -256,18 +259,19 @@ def _notes(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> Iterator[st
     reasons: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
     for outcome in outcomes:
-        counts[_status(outcome)] = counts.get(_status(outcome), 0) + 1
-        if reason := _reason(outcome.task, outcome):
-            reasons.setdefault(reason, []).append(str(entries[outcome.index].number))
+        counts[status_of(outcome)] = counts.get(status_of(outcome), 0) + 1
+        if failure := failure_of(outcome):
+            reasons.setdefault(failure.message, []).append(str(entries[outcome.index].number))
     for reason, numbers in reasons.items():
         yield f"{', '.join(numbers)}: {phrasing.to_person(reason)}"
     yield f"{len(outcomes)} requests: {', '.join(f'{count} {status}' for status, count in counts.items())}."
 
 
-def _reason(task: Task | None, outcome: Outcome) -> str | None:
+def failure_of(outcome: Outcome) -> Failure | None:
+    """Return why a request has no images; `None` if nothing failed."""
     if outcome.error:
-        return str(outcome.error)
-    return task.failure.message if task and task.failure else None
+        return outcome.error.failure
+    return outcome.task.failure if outcome.task else None
 
 
 def _without_run(words: Sequence[str]) -> Iterator[str]:
