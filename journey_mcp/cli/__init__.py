@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from journey_mcp import __version__
-from journey_mcp.cli import console, options
+from journey_mcp.cli import console, options, output_style
 from journey_mcp.cli.suggestions import GIVEN, Command, Group
 
 __all__ = ["app"]
@@ -49,6 +49,7 @@ def _main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    output_style.reset()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # where a terminal's encoding has no "…", a question mark does
@@ -128,6 +129,9 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     as_json: options.Json = False,
     preview: options.Preview = "auto",
     opens: options.Open = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
+    _yes: options.Yes = False,
 ) -> None:
     """Make an image from text."""
     _create_one_or_several("imagine", locals())
@@ -167,6 +171,9 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     as_json: options.Json = False,
     preview: options.Preview = "auto",
     opens: options.Open = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
+    _yes: options.Yes = False,
 ) -> None:
     """Edit an image."""
     _create_one_or_several("edit_image", locals())
@@ -186,6 +193,9 @@ def refine(  # noqa: PLR0913  # a command's options are its parameters
     as_json: options.Json = False,
     preview: options.Preview = "auto",
     opens: options.Open = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
+    _yes: options.Yes = False,
 ) -> None:
     """Upscale, vary, extend or repeat an earlier image."""
     _create("refine_image", locals())
@@ -209,9 +219,12 @@ def compare(  # noqa: PLR0913  # a command's options are its parameters
         ),
     ] = None,
     force: options.Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
     preview: options.Preview = "auto",
     opens: Annotated[bool, typer.Option("--open", help="Open the sheet in the program for it.")] = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
+    _yes: options.Yes = False,
 ) -> None:
     """Make one prompt with several models, and a sheet with model, cost and time under each image."""
     with console.errors_reported(as_json=as_json):
@@ -238,6 +251,8 @@ def fetch(
     as_json: options.Json = False,
     preview: options.Preview = "auto",
     opens: options.Open = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
 ) -> None:
     """Wait for tasks and show them; with -o, save the images of one."""
     with console.errors_reported(as_json=as_json):
@@ -255,6 +270,8 @@ def cancel(
     *,
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
     as_json: options.Json = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
 ) -> None:
     """Cancel tasks: free while queued; once running, only if the provider supports it."""
     with console.errors_reported(as_json=as_json):
@@ -271,7 +288,9 @@ def spend(
         Literal["day", "principal"],
         typer.Option(help="Split by day, provider and model; or by principal and provider."),
     ] = "day",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
 ) -> None:
     """Show spending by day and model, or by principal."""
     with console.errors_reported(as_json=as_json):
@@ -298,6 +317,8 @@ def tasks(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List all tasks instead of the newest 20.")] = False,
     as_json: options.Json = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
 ) -> None:
     """List your tasks, the newest first, and what was spent."""
     with console.errors_reported(as_json=as_json):
@@ -311,7 +332,9 @@ def tasks(
 def models(
     *,
     model: Annotated[str | None, typer.Argument(help="Show everything known about this model.", metavar="[ID]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
 ) -> None:
     """List the models, or show one in detail."""
     with console.errors_reported(as_json=as_json):
@@ -384,7 +407,12 @@ def import_(
 
 
 @_command()
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(
+    *,
+    as_json: options.Json = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
+) -> None:
     """Check settings, database and providers, and suggest fixes. Exit code 0 means that everything works."""
     from journey_mcp.cli.doctor import doctor as diagnose
 
@@ -536,7 +564,12 @@ def token_new(
 
 
 @_token_command("list")
-def token_list(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def token_list(
+    *,
+    as_json: options.Json = False,
+    _form: options.ResultFormat = "auto",
+    _quiet: options.Quiet = False,
+) -> None:
     """List the tokens, with what they may do."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import tokens
@@ -555,6 +588,7 @@ def token_revoke(*, name: Annotated[str, typer.Argument(help="Whose token ends."
 
 def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[str, Any]) -> None:
     """Run a tool. The options for its output are separated from the tool's arguments."""
+    given = {name: value for name, value in given.items() if not name.startswith("_")}
     output_options = {
         name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json", "preview", "opens")
     }

@@ -1,6 +1,5 @@
 """Asking the person at the terminal to confirm a cost; without a terminal nobody can be asked."""
 
-import sys
 from collections.abc import Awaitable, Callable
 
 from journey_mcp.cli import console
@@ -12,12 +11,12 @@ AskTotal = Callable[[TotalConfirmationRequest], Awaitable[bool]]
 
 def ask_about_one() -> Confirm | None:
     """Return what asks about the cost of one task; `None` if nobody can be asked."""
-    return Confirm(_ask_about_one) if sys.stdin.isatty() else None
+    return Confirm(_ask_about_one) if console.can_ask() else None
 
 
 def ask_about_all() -> AskTotal | None:
     """Return what asks once about the sum of several tasks; `None` if nobody can be asked."""
-    return _ask_about_all if sys.stdin.isatty() else None
+    return _ask_about_all if console.can_ask() else None
 
 
 async def _ask_about_one(question: ConfirmationRequest) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from journey_mcp.cli import output_style
 from journey_mcp.core.errors import InvalidRequest, JourneyError, SetupError, StoreUnavailable, UnknownTask
 from journey_mcp.core.redaction import Redactor, redactor_of, secrets_in
 
@@ -38,18 +39,34 @@ def drawing(text: str) -> None:
     print(text, end="", flush=True)  # noqa: T201  # as above
 
 
-def result_json(plain: Any) -> None:
-    """Print a result as JSON."""
-    print(json.dumps(_redactor().plain(plain), ensure_ascii=False, indent=2, default=str), flush=True)  # noqa: T201  # as above
+def result_json(plain: Any, *, rows: str | None = None) -> None:
+    """Print a result as JSON: with `--format jsonl` on one line, or one line for each object of the list `rows`."""
+    plain = _redactor().plain(plain)
+    is_compact = output_style.current().has_rows_only
+    for one in plain[rows] if is_compact and rows else [plain]:
+        print(json.dumps(one, ensure_ascii=False, indent=None if is_compact else 2, default=str), flush=True)  # noqa: T201  # as above
 
 
 def info(text: str) -> None:
-    """Print information that is not a result."""
+    """Print information that is neither a result nor an error."""
+    if not output_style.current().is_quiet:
+        problem(text)
+
+
+def problem(text: str) -> None:
+    """Print what went wrong, or what to do about it."""
     print(_printable(text), file=sys.stderr, flush=True)  # noqa: T201  # as above
 
 
+def can_ask() -> bool:
+    """Return whether a question about a cost gets an answer: at the terminal, or by `--yes`."""
+    return sys.stdin.isatty() or output_style.current().is_confirmed
+
+
 async def ask(question: str) -> bool:
-    """Ask at the terminal; any answer but yes means no, and Ctrl-C cancels."""
+    """Ask at the terminal, unless `--yes` has answered; any answer but yes means no, and Ctrl-C cancels."""
+    if output_style.current().is_confirmed:
+        return True
     import anyio  # noqa: PLC0415  # not for --help
 
     print(f"{_printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201  # as above
@@ -63,15 +80,15 @@ def error(failed: JourneyError) -> None:
     """Print what went wrong and what helps."""
     from journey_mcp.cli.phrasing import for_people, to_person  # noqa: PLC0415  # not for --help
 
-    info(f"journey-mcp: {to_person(str(failed))}")
+    problem(f"journey-mcp: {to_person(str(failed))}")
     if failed.failure.next_step and (hint := for_people(failed.failure.next_step)):
-        info(hint)
+        problem(hint)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; if stdout is not a terminal, print lines of complete cells separated by tabs."""
+    """Print a table for a person; for a program, lines of complete cells separated by tabs."""
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not output_style.current().has_tables:
         for row in [columns, *cells]:
             result("\t".join(row))
         return
@@ -90,8 +107,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
-    """Draw amounts by name as bars, at a terminal only: programs read the table."""
-    if not amounts or not sys.stdout.isatty():
+    """Draw amounts by name as bars, for a person: programs read the table."""
+    if not amounts or not output_style.current().has_tables:
         return
     most, widest = max(amounts.values()), max(map(len, amounts))
     result(f"\n{title}")
@@ -104,8 +121,8 @@ def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator["Report"]:
-    """Show a progress bar on stderr while the block runs, if stderr is a terminal; it takes the studio's reports."""
-    if not sys.stderr.isatty():
+    """Show a progress bar on stderr while the block runs, if a person sees it; it takes the studio's reports."""
+    if not output_style.current().has_progress_bars:
         yield _report_nothing
         return
     from rich.console import Console  # noqa: PLC0415  # only at a terminal

@@ -71,7 +71,7 @@ def doctor(*, as_json: bool) -> int:
     findings = [_program(), *_findings()]
     is_healthy = all(finding.verdict != "problem" for finding in findings)
     if as_json:
-        console.result_json({"ok": is_healthy, "findings": [_plain(finding) for finding in findings]})
+        console.result_json({"ok": is_healthy, "findings": [_plain(finding) for finding in findings]}, rows="findings")
     else:
         for finding in findings:
             console.result(f"{finding.verdict:<8} {finding.about}: {finding.message}")

@@ -36,7 +36,7 @@ def run_interruptible(work: Work, output_options: OutputOptions) -> int:
         return run(work, unfinished)
     except KeyboardInterrupt:
         for line in _interruption_notes(unfinished):
-            console.info(line)
+            console.problem(line)
         return console.INTERRUPTED
 
 

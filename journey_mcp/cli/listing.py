@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from journey_mcp.cli import console, task_results
+from journey_mcp.cli import console, output_style, task_results
 from journey_mcp.cli.cooldowns import describe, read_cooldowns, until
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
@@ -45,7 +45,7 @@ def models(*, as_json: bool) -> None:
     catalog, on_cooldown = catalog_of(settings, load(settings.registry)), run(read_cooldowns, settings)
     if as_json:
         rows = [_summary(model, catalog.offers[model.id], on_cooldown) for model in catalog.models.values()]
-        console.result_json({"models": rows})
+        console.result_json({"models": rows}, rows="models")
         return
     columns = ("Model", "Command", "Offers", "English only", "Image", "Best at")
     console.table(columns, [_model_row(m, catalog.offers[m.id], on_cooldown) for m in catalog.models.values()])
@@ -131,9 +131,11 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
     next_before = found[-1].id if len(listed.tasks) > len(found) else None
     if as_json:
         spent = listing.spend_object(listed.spent) if listed.spent.last_30_days else None
-        console.result_json({"tasks": plain, **without_empty({"next_before": next_before, "spent": spent})})
-        return
-    if found:
+        rest = without_empty({"next_before": next_before, "spent": spent})
+        console.result_json({"tasks": plain, **rest}, rows="tasks")
+        if not output_style.current().has_rows_only:
+            return
+    elif found:
         columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Images", "Prompt")
         console.table(columns, [_task_row(*row, now) for row in zip(found, plain, strict=True)])
     else:

@@ -5,7 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from journey_mcp.cli import output_style
+from journey_mcp.cli.output_style import Format
+
 _IMAGE_FORMS = "id (tsk_….2), URL, file or data URI"
+
+_IMAGE_FORMATS = {"png", "jpg", "jpeg", "webp"}
 
 Prompt = Annotated[
     list[str] | None,
@@ -16,11 +21,63 @@ EditPrompt = Annotated[
     typer.Argument(help="What to change, in words; the rest is kept. - or a pipe: standard input.", metavar="PROMPT"),
 ]
 PromptFile = Annotated[Path | None, typer.Option("--file", help="Read the prompt from this file.", metavar="PATH")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON: the object that the MCP tool returns, for the command line.")
-]
 Model = Annotated[
     str | None, typer.Option("-m", "--model", help="Model; `journey-mcp models` lists them.", metavar="ID")
+]
+
+
+def _read_format(given: str) -> str:
+    """Return the format of the result."""
+    if given not in output_style.FORMATS:
+        hint = " For the format of the image use --output-format." if given.lower() in _IMAGE_FORMATS else ""
+        raise typer.BadParameter(f"{given!r} is not one of {', '.join(output_style.FORMATS)}.{hint}")
+    return given
+
+
+def _use_format(form: Format) -> Format:
+    output_style.choose(form=form)
+    return form
+
+
+def _use_json(wanted: bool) -> bool:  # noqa: FBT001  # as typer calls it
+    """Return whether the result is JSON; `--format` was read before."""
+    form = output_style.current().form
+    if wanted and form == "auto":
+        output_style.choose(form="json")
+    elif wanted and form != "json":
+        raise typer.BadParameter(f"it contradicts --format {form}.")
+    return wanted or form in {"json", "jsonl"}
+
+
+def _use_quiet(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    output_style.choose(is_quiet=wanted)
+
+
+def _use_yes(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    output_style.choose(is_confirmed=wanted)
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_use_json, help="The same as --format json.")]
+ResultFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        parser=_read_format,
+        callback=_use_format,
+        is_eager=True,  # --json depends on it
+        help="auto: a table or text at a terminal, cells separated by tabs in a pipe. human: always the first. json: "
+        "the object that the MCP tool returns. jsonl: lists as one object per line.",
+        metavar="FORMAT",
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", callback=_use_quiet, help="Print results and errors only, no information.")
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes", callback=_use_yes, help="Confirm a cost above JOURNEY_MCP_CONFIRM_ABOVE. Budgets still apply."
+    ),
 ]
 Provider = Annotated[
     str | None,

@@ -23,6 +23,7 @@ _PATTERNS = {
     r"the person was not asked": "you were not asked",
     r"this client cannot ask the person": "without a terminal you cannot be asked",
     r" ?ask the person what they want instead\.": "",
+    r"ask the person to raise JOURNEY_MCP_CONFIRM_ABOVE": "confirm the cost with --yes",
     r"ask the person (?:who runs the server )?to (\w)": r"\1",
 }
 _SENTENCES = [(re.compile(pattern, re.IGNORECASE), words) for pattern, words in _PATTERNS.items()]

@@ -10,6 +10,7 @@ from functools import partial
 import anyio
 
 from journey_mcp.cli import console
+from journey_mcp.cli.output_style import is_for_person
 from journey_mcp.cli.terminal_images import TerminalProtocol, protocol_of
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import LOCAL
@@ -87,7 +88,7 @@ async def _drawing(studio: Studio, content: bytes, protocol: TerminalProtocol) -
 
 def _terminal() -> TerminalProtocol | None:
     """Return how stdout shows images; `None` if it does not, as a file or a pipe."""
-    return protocol_of(os.environ, sys.stdout.encoding) if sys.stdout.isatty() else None
+    return protocol_of(os.environ, sys.stdout.encoding) if is_for_person(sys.stdout) else None
 
 
 def _labels(view: View) -> str:

@@ -202,7 +202,7 @@ async def _show(
     if output_options.has_preview:
         await previews.show(studio, tasks)
     if output_options.as_json:
-        console.result_json({"run_id": run.id, "tasks": plain})
+        console.result_json({"run_id": run.id, "tasks": plain}, rows="tasks")
     else:
         columns = ("Line", "Prompt", "Status", "Cost", "Task", "File")
         rows = [_row(*row) for row in zip(entries, outcomes, plain, strict=True)]

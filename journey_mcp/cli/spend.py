@@ -48,7 +48,9 @@ def spend(days: int, by: By, *, as_json: bool) -> None:
         for key, spendings in _grouped(spent, by).items()
     ]
     if as_json:
-        console.result_json({"days": days, "spent": rows, "budget": format_limits(settings.budget) or None})
+        console.result_json(
+            {"days": days, "spent": rows, "budget": format_limits(settings.budget) or None}, rows="spent"
+        )
     elif not rows:
         console.info(f"Nothing was spent in the last {days} days.")
     else:

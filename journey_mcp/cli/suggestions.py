@@ -35,7 +35,7 @@ _OPTIONS = {
     "--resolution": ("--quality", "--hd", "-q"),
     "--model": ("--engine",),
     "--output": ("-O", "--out", "--save", "--save-to", "--file", "--filename", "--path", "--dir"),
-    "--output-format": ("-f", "--format", "--type"),
+    "--output-format": ("-f", "--type"),
     "--negative-prompt": ("--no", "--negative", "--exclude"),
     "--reference": ("-r", "--ref", "--sref", "--cref", "--reference-image", "--reference-images"),
     "--guidance": ("--cfg", "--cfg-scale", "--guidance-scale"),
@@ -44,6 +44,8 @@ _OPTIONS = {
     "--batch": ("--prompts", "--input-file"),
     "--at-once": ("--parallel", "--concurrency", "--jobs", "-j"),
     "--wait": ("--timeout", "-t"),
+    "--yes": ("-y", "--confirm"),
+    "--quiet": ("--silent",),
     "--force": ("--overwrite", "--replace"),
     "--port": ("-p",),
     "--host": ("--address", "--bind", "--listen"),
@@ -68,7 +70,6 @@ _OTHER_HINTS = {
     **dict.fromkeys(
         ("--key", "--api-key", "--token"), "Keys are environment variables: `journey-mcp doctor` names them."
     ),
-    **dict.fromkeys(("-y", "--yes"), "A cost above JOURNEY_MCP_CONFIRM_ABOVE is confirmed at a terminal."),
     **dict.fromkeys(("--verbose", "--debug", "-v"), "Set JOURNEY_MCP_LOG_LEVEL=debug."),
 }
 

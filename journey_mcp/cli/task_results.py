@@ -52,7 +52,7 @@ async def conclude(studio: Studio, task: Task, output_options: OutputOptions, sa
             await previews.show(studio, [task])
         text = results.as_text(await _plain(studio, task, Saved()))
         # a failure is not a result: keep it out of files and pipes
-        (console.info if has_failed(task) else console.result)(text)
+        (console.problem if has_failed(task) else console.result)(text)
         saved = await _saved(studio, [task], saving, output_options)
     open_images([task], saved, output_options)
     if has_failed(task):
@@ -83,7 +83,7 @@ async def _show(
     if output_options.has_preview:
         await previews.show(studio, list(known.values()))
     if output_options.as_json:
-        console.result_json({"tasks": shown})
+        console.result_json({"tasks": shown}, rows="tasks")
     else:
         console.result(results.listing_text([results.as_text(one) for one in shown]))
 
@@ -134,11 +134,11 @@ def _report_unsaved(tasks: Sequence[Task], saved: Saved, output_options: OutputO
     if running := [task for task in tasks if not task.status.is_final]:
         command = resume_command(tasks, replace(again, wait_s=None))
         what = "Nothing is saved yet" if not saved.files else f"{len(running)} task(s) are not finished"
-        console.info(f"{what}. To wait for the task{'s' if len(tasks) > 1 else ''}: {command}")
+        console.problem(f"{what}. To wait for the task{'s' if len(tasks) > 1 else ''}: {command}")
         return console.FAILED
     if saved.count == len(saved.files):
         return console.OK
-    console.info(f"To try again: {resume_command(tasks, again)}")
+    console.problem(f"To try again: {resume_command(tasks, again)}")
     return console.FAILED
 
 

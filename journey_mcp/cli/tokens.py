@@ -79,7 +79,7 @@ def listed(*, as_json: bool) -> None:
     for problem in parsed.problems:
         console.info(f"{path}, {problem}. The line is skipped.")
     if as_json:
-        console.result_json({"tokens": [_row(entry) for entry in parsed.entries]})
+        console.result_json({"tokens": [_row(entry) for entry in parsed.entries]}, rows="tokens")
     elif parsed.entries:
         console.table(_COLUMNS, [list(_row(entry).values()) for entry in parsed.entries])
     else:

@@ -96,7 +96,7 @@ async def test_without_a_terminal_there_is_no_confirmation(journey: CommandLine,
     done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits").run("imagine", "a kite")
     assert done.code == 1
     assert "without a terminal you cannot be asked" in done.err
-    assert done.err.endswith("Choose a cheaper model, or raise JOURNEY_MCP_CONFIRM_ABOVE.\n")
+    assert done.err.endswith("Choose a cheaper model, or confirm the cost with --yes.\n")
     assert not sandbox.sandbox.request_log.submissions
 
 
