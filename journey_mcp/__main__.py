@@ -11,11 +11,14 @@ gc.disable()
 import os
 import sys
 
+_COMPLETION = "_JOURNEY_MCP_COMPLETE"
+"""Set by a shell that asks for completions, without arguments."""
+
 
 def main() -> None:
     """Run a command, or serve on stdio if there is none."""
     try:
-        if sys.argv[1:] in ([], ["serve"]):
+        if sys.argv[1:] in ([], ["serve"]) and _COMPLETION not in os.environ:
             sys.exit(_serve_stdio())
         _run_command()
     except KeyboardInterrupt:
@@ -25,6 +28,10 @@ def main() -> None:
 def _run_command() -> None:
     from journey_mcp.cli import app
 
+    if _COMPLETION in os.environ:
+        from journey_mcp.cli.completion import prepare
+
+        prepare()
     app()
 
 

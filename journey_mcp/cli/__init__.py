@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from journey_mcp import __version__
-from journey_mcp.cli import console, options, output_style
+from journey_mcp.cli import completion, console, options, output_style
 from journey_mcp.cli.suggestions import GIVEN, Command, Group
 
 __all__ = ["app"]
@@ -36,8 +36,8 @@ app.add_typer(_tokens, name="token", help="Make, list and revoke the bearer toke
 _token_command = partial(_tokens.command, cls=Command)
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
-    if wanted:
+def _show_version(ctx: typer.Context, wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if wanted and not ctx.resilient_parsing:
         console.result(f"journey-mcp {__version__}")
         raise typer.Exit
 
@@ -244,7 +244,7 @@ def compare(  # noqa: PLR0913  # a command's options are its parameters
 @_command()
 def fetch(
     *,
-    tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
+    tasks: options.Tasks,
     wait_s: options.WaitS = None,
     output: options.Output = None,
     force: options.Force = False,
@@ -268,7 +268,7 @@ def fetch(
 @_command()
 def cancel(
     *,
-    tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
+    tasks: options.Tasks,
     as_json: options.Json = False,
     _form: options.ResultFormat = "auto",
     _quiet: options.Quiet = False,
@@ -313,7 +313,10 @@ def tasks(
         typer.Option(help="Only tasks with these words in prompt or model, or of a date.", metavar="TEXT"),
     ] = None,
     before: Annotated[
-        str | None, typer.Option(help="Only tasks older than this one, for the next page.", metavar="TASK")
+        str | None,
+        typer.Option(
+            help="Only tasks older than this one, for the next page.", metavar="TASK", autocompletion=completion.tasks
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List all tasks instead of the newest 20.")] = False,
     as_json: options.Json = False,
@@ -331,7 +334,12 @@ def tasks(
 @_command()
 def models(
     *,
-    model: Annotated[str | None, typer.Argument(help="Show everything known about this model.", metavar="[ID]")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show everything known about this model.", metavar="[ID]", autocompletion=completion.models
+        ),
+    ] = None,
     as_json: options.Json = False,
     _form: options.ResultFormat = "auto",
     _quiet: options.Quiet = False,
@@ -519,6 +527,15 @@ def specs(
 
     with console.errors_reported(as_json=False):
         serving.specs(form)
+
+
+@_command("completion")
+def completion_(
+    *,
+    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], typer.Argument(help="The shell that completes.")],
+) -> None:
+    """Print the script with which a shell completes commands, options, models and tasks."""
+    completion.script(shell)
 
 
 @_token_command("new")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from journey_mcp.cli import output_style
+from journey_mcp.cli import completion, output_style
 from journey_mcp.cli.output_style import Format
 
 _IMAGE_FORMS = "id (tsk_….2), URL, file or data URI"
@@ -22,7 +22,14 @@ EditPrompt = Annotated[
 ]
 PromptFile = Annotated[Path | None, typer.Option("--file", help="Read the prompt from this file.", metavar="PATH")]
 Model = Annotated[
-    str | None, typer.Option("-m", "--model", help="Model; `journey-mcp models` lists them.", metavar="ID")
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        help="Model; `journey-mcp models` lists them.",
+        metavar="ID",
+        autocompletion=completion.models,
+    ),
 ]
 
 
@@ -68,6 +75,7 @@ ResultFormat = Annotated[
         help="auto: a table or text at a terminal, cells separated by tabs in a pipe. human: always the first. json: "
         "the object that the MCP tool returns. jsonl: lists as one object per line.",
         metavar="FORMAT",
+        autocompletion=completion.formats,
     ),
 ]
 Quiet = Annotated[
@@ -81,28 +89,48 @@ Yes = Annotated[
 ]
 Provider = Annotated[
     str | None,
-    typer.Option(help="Use only this provider; default: the first that supports all arguments.", metavar="NAME"),
+    typer.Option(
+        help="Use only this provider; default: the first that supports all arguments.",
+        metavar="NAME",
+        autocompletion=completion.providers,
+    ),
 ]
-Image = Annotated[str | None, typer.Argument(help=f"The image to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
+Image = Annotated[
+    str | None,
+    typer.Argument(help=f"The image to edit: {_IMAGE_FORMS}.", metavar="IMAGE", autocompletion=completion.images),
+]
 RefinedImage = Annotated[
     str,
     typer.Argument(
         help="The image to refine: id of an earlier image (tsk_….2), for upscale_2x and upscale_4x also a public URL.",
         metavar="IMAGE",
+        autocompletion=completion.images,
     ),
 ]
 Action = Annotated[
     str,
-    typer.Argument(help="What to do with it, such as upscale_2x; an unknown one lists all.", metavar="ACTION"),
+    typer.Argument(
+        help="What to do with it, such as upscale_2x; an unknown one lists all.",
+        metavar="ACTION",
+        autocompletion=completion.actions,
+    ),
+]
+Tasks = Annotated[
+    list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...", autocompletion=completion.tasks)
 ]
 NewPrompt = Annotated[str | None, typer.Option("--prompt", help="A new prompt, for reroll.", metavar="TEXT")]
 References = Annotated[
     list[str] | None,
-    typer.Option("--reference", help=f"An image that guides the result: {_IMAGE_FORMS}; repeatable.", metavar="IMAGE"),
+    typer.Option(
+        "--reference",
+        help=f"An image that guides the result: {_IMAGE_FORMS}; repeatable.",
+        metavar="IMAGE",
+        autocompletion=completion.images,
+    ),
 ]
 Mask = Annotated[
     str | None,
-    typer.Option(help=f"White areas are redrawn: {_IMAGE_FORMS}.", metavar="IMAGE"),
+    typer.Option(help=f"White areas are redrawn: {_IMAGE_FORMS}.", metavar="IMAGE", autocompletion=completion.images),
 ]
 AspectRatio = Annotated[str | None, typer.Option(help="Width to height, as in 16:9.", metavar="W:H")]
 Width = Annotated[int | None, typer.Option(help="Pixels; with --height, instead of --aspect-ratio.", metavar="PIXELS")]

@@ -23,6 +23,7 @@ _COMMANDS = {
     "install": ("setup", "configure", "register", "connect", "init", "add"),
     "uninstall": ("unregister", "disconnect", "remove"),
     "specs": ("tools", "schema"),
+    "completion": ("completions", "autocomplete", "complete"),
     "token": ("tokens", "auth", "login", "user", "users"),
     "new": ("create", "make", "add", "generate", "issue"),
     "list": ("ls", "show"),
@@ -88,7 +89,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments."""
         ctx.meta[GIVEN] = list(args)
-        if left := _parsed(super().parse_args, self, ctx, args):
+        left = _parsed(super().parse_args, self, ctx, args)
+        if left and not ctx.resilient_parsing:  # a shell asks for completions
             ctx.fail(f"Too many arguments: {shlex.join(left)}.")
         return []
 
@@ -102,7 +104,7 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the named command, or fail with a suggestion."""
-        if args[0] not in self.commands:
+        if args[0] not in self.commands and not ctx.resilient_parsing:
             ctx.fail(
                 _no_command(args, list(self.commands), f"journey-mcp {self.name}" if ctx.parent else "journey-mcp")
             )
