@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from journey_mcp.cli import console
+from journey_mcp.cli import console, output_style
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.output_options import OutputOptions
 from journey_mcp.core.principals import LOCAL
@@ -55,7 +55,7 @@ def resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str:
         words += ["--wait", f"{output_options.wait_s:g}"]
     if output_options.output is not None:
         words += ["-o", str(output_options.output)]
-    words += ["--force"] * output_options.force + ["--json"] * output_options.as_json
+    words += ["--force"] * output_options.force + output_style.current().options
     words += ["--open"] * output_options.opens
     words += ["--preview=off"] * (output_options.preview == "off")
     return shell_line(words)

@@ -32,6 +32,12 @@ class OutputStyle:
         return self.form == "jsonl"
 
     @property
+    def options(self) -> list[str]:
+        """The options that ask for it, for a command that goes on with free work."""
+        form = {"auto": [], "json": ["--json"]}.get(self.form, ["--format", self.form])
+        return form + ["--quiet"] * self.is_quiet
+
+    @property
     def has_tables(self) -> bool:
         """Lists are drawn as tables; otherwise their cells are separated by tabs."""
         return self.form == "human" or (self.form == "auto" and is_for_person(sys.stdout))

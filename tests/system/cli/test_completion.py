@@ -1,31 +1,22 @@
 """Completion: what a shell is answered, and bash at a terminal."""
 
-import asyncio
-import os
-import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
-from anyio import to_thread
-from cli.command import PATIENCE_S, CommandLine, Ended
+from cli.command import CommandLine, Ended
 
 from journey_mcp.cli.completion import PROGRAM, VARIABLE
 from journey_mcp.sandbox import Running
+from system.cli import shell
 
-SCRIPT = f"#!{sys.executable}\nfrom journey_mcp.__main__ import main\nmain()\n"
 HOSTILE = """a [bold]cat[/x] \\"); touch stolen; (" $(touch stolen) `touch stolen` 'x' :::y"""
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """Return the installed command."""
-    path = tmp_path / "bin" / PROGRAM
-    path.parent.mkdir()
-    path.write_text(SCRIPT)
-    path.chmod(0o755)
-    return path
+    return shell.install(tmp_path / "bin")
 
 
 async def completed(journey: CommandLine, program: Path, *words: str) -> list[str]:
@@ -38,10 +29,10 @@ async def completed(journey: CommandLine, program: Path, *words: str) -> list[st
     return ended.out.split()
 
 
-async def answered(journey: CommandLine, program: Path, shell: str, line: str) -> str:
+async def answered(journey: CommandLine, program: Path, name: str, line: str) -> str:
     """Return what another shell is answered for a line."""
     asked = journey.given(
-        **{VARIABLE: f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+        **{VARIABLE: f"complete_{name}", "_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
         _TYPER_COMPLETE_WORD_TO_COMPLETE=line.rsplit(maxsplit=1)[-1],
     )
     ended: Ended = await asked.process(script=program)
@@ -132,42 +123,19 @@ async def test_a_database_that_is_locked_or_broken_has_no_tasks(journey: Command
 
 async def test_each_shell_has_a_script(journey: CommandLine) -> None:
     """It names the command and the variable; another shell is refused."""
-    for shell in ("bash", "zsh", "fish", "powershell"):
-        printed = await journey.run("completion", shell)
-        assert (printed.code, printed.err) == (0, ""), shell
+    for name in ("bash", "zsh", "fish", "powershell"):
+        printed = await journey.run("completion", name)
+        assert (printed.code, printed.err) == (0, ""), name
         assert f"{VARIABLE}" in printed.out
         assert PROGRAM in printed.out
     assert (await journey.run("completion", "tcsh")).code == 2
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 async def test_bash_completes_a_model_at_a_terminal(journey: CommandLine, program: Path) -> None:
-    """Two letters and the Tab key."""
-    ours, theirs = os.openpty()
-    bash = await asyncio.create_subprocess_exec(
-        *("bash", "--norc", "--noprofile", "-i"),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**journey.environment, "PATH": f"{program.parent}:{os.environ['PATH']}", "PS1": "> ", "TERM": "xterm"},
-        start_new_session=True,
-    )
-    os.close(theirs)
-    try:
-        os.write(ours, b'bind "set bell-style none"; eval "$(journey-mcp completion bash)"; echo rea""dy\n')
-        await asyncio.wait_for(to_thread.run_sync(_read_until, ours, "ready"), PATIENCE_S)
-        os.write(ours, b"journey-mcp imagine --model gro\t")
-        await asyncio.wait_for(to_thread.run_sync(_read_until, ours, "--model grok-image"), PATIENCE_S)
-        os.write(ours, b"\t\t")  # both are shown
-        await asyncio.wait_for(to_thread.run_sync(_read_until, ours, "grok-image-2"), PATIENCE_S)
-    finally:
-        bash.kill()
-        await bash.wait()
-        os.close(ours)
-
-
-def _read_until(terminal: int, text: str) -> None:
-    """Read until this was shown, as a person waits for it."""
-    shown = ""
-    while text not in shown:
-        shown += os.read(terminal, 65536).decode(errors="replace")
+    """A few letters and the Tab key; a second and a third one show what is left to choose."""
+    async with shell.opened(journey, program) as bash:
+        bash.type('eval "$(journey-mcp completion bash)"\n')
+        bash.type("journey-mcp imagine --model gro\t")
+        await bash.shows("--model grok-image")
+        bash.type("\t\t")
+        await bash.shows("grok-image-2")

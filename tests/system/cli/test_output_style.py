@@ -1,9 +1,15 @@
 """What a terminal shows to a person, to an agent, without colours, and if it is a dumb one."""
 
 import re
+from pathlib import Path
 
 import pytest
 from cli.command import CommandLine
+from manual_clock import until
+from support import coarse
+
+from journey_mcp.sandbox import Fault, running
+from system.cli import shell
 
 MODEL = ("--model", "z-image")
 NOT_A_COLOUR = re.compile(r"\x1b\[[01;]*m|\x1b\[\?25[hl]|\x1b\[\d*[AK]")
@@ -46,3 +52,21 @@ async def test_without_colours_there_are_none(journey: CommandLine) -> None:
         assert "\x1b" not in NOT_A_COLOUR.sub("", await plain.at_terminal(*command)), command
     for command in (("models",), ("tasks",)):
         assert "\x1b" not in await journey.given(TERM="dumb").at_terminal(*command), command
+
+
+@pytest.mark.parametrize("options", ["--json", "--format jsonl --quiet"])
+async def test_ctrl_c_prints_the_command_that_goes_on(journey: CommandLine, tmp_path: Path, options: str) -> None:
+    """With all options, to be copied: it saves the images that were paid for."""
+    async with (
+        running(coarse(speed=0, faults=(Fault(on="fetch", kind="delay", delay_s=600.0),))) as sandbox,
+        shell.opened(journey.at(sandbox), shell.install(tmp_path / "bin")) as bash,
+    ):
+        bash.type(f"journey-mcp imagine 'a boat' {options} -o 'my boat.png' --wait 500\n")
+        await until(lambda: sandbox.sandbox.request_log.requests["fetch"])
+        bash.type("\x03")
+        shown = await bash.shows(f"'my boat.png' {options}")
+        command = shown.rpartition("To resume: ")[2].splitlines()[0]
+        assert re.fullmatch(rf"journey-mcp fetch tsk_\S+ --wait 500 -o 'my boat.png' {options}", command)
+        bash.type(f'{command}; echo en""ded $?\n')
+        await bash.shows("ended 0")
+    assert (journey.home / "my boat-4.png").read_bytes().startswith(b"\x89PNG")
