@@ -291,6 +291,7 @@ def spend(
     as_json: options.Json = False,
     _form: options.ResultFormat = "auto",
     _quiet: options.Quiet = False,
+    _wide: options.Wide = False,
 ) -> None:
     """Show spending by day and model, or by principal."""
     with console.errors_reported(as_json=as_json):
@@ -322,6 +323,7 @@ def tasks(
     as_json: options.Json = False,
     _form: options.ResultFormat = "auto",
     _quiet: options.Quiet = False,
+    _wide: options.Wide = False,
 ) -> None:
     """List your tasks, the newest first, and what was spent."""
     with console.errors_reported(as_json=as_json):
@@ -343,6 +345,7 @@ def models(
     as_json: options.Json = False,
     _form: options.ResultFormat = "auto",
     _quiet: options.Quiet = False,
+    _wide: options.Wide = False,
 ) -> None:
     """List the models, or show one in detail."""
     with console.errors_reported(as_json=as_json):
@@ -420,6 +423,7 @@ def doctor(
     as_json: options.Json = False,
     _form: options.ResultFormat = "auto",
     _quiet: options.Quiet = False,
+    _wide: options.Wide = False,
 ) -> None:
     """Check settings, database and providers, and suggest fixes. Exit code 0 means that everything works."""
     from journey_mcp.cli.doctor import doctor as diagnose

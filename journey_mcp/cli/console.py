@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -85,25 +87,31 @@ def error(failed: JourneyError) -> None:
         problem(hint)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table for a person; for a program, lines of complete cells separated by tabs."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: Collection[str] = ()) -> None:
+    """Print a table for a person; for a program, lines of complete cells separated by tabs.
+
+    Without `--wide` the table has the columns `narrow`, if there are any, and as many characters as the terminal.
+    """
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
-    if not output_style.current().has_tables:
+    style = output_style.current()
+    if not style.has_tables:
         for row in [columns, *cells]:
             result("\t".join(row))
         return
-    from rich.console import Console  # noqa: PLC0415  # only at a terminal
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from journey_mcp.cli import drawn_table  # noqa: PLC0415  # only at a terminal
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column(columns[0], no_wrap=True)  # ids are copied
-    for name in columns[1:-1]:
-        drawn.add_column(name, overflow="fold")
-    drawn.add_column(columns[-1], ratio=1)
-    for row in cells:
-        drawn.add_row(*(Text(_printable(cell)) for cell in row))
-    Console().print(drawn)
+    shown = [number for number, name in enumerate(columns) if name in narrow or style.is_wide or not narrow]
+    picked = [[_printable(row[number]) for number in shown] for row in [columns, *cells]]
+    drawn_table.draw(picked[0], picked[1:], fits=not style.is_wide)
+
+
+def wrapped(text: str, *, hanging: int) -> str:
+    """Return a line in the width of a person's terminal, unless `--wide` is given; `hanging` indents further lines."""
+    style = output_style.current()
+    if style.is_wide or not style.has_tables:
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
 
 
 def bars(title: str, amounts: Mapping[str, Decimal]) -> None:

@@ -50,6 +50,8 @@ from journey_mcp.store.cooldowns import Cooldown
 
 _TIMEOUT_S = 15.0
 """Limit for each check."""
+_INDENT = 9
+"""Where messages begin, behind the verdicts."""
 _UNKNOWN_TASK = Handle(prediction_id="journey-mcp-doctor")
 """A task that does not exist: the provider's answer shows whether it accepts the key."""
 
@@ -74,9 +76,9 @@ def doctor(*, as_json: bool) -> int:
         console.result_json({"ok": is_healthy, "findings": [_plain(finding) for finding in findings]}, rows="findings")
     else:
         for finding in findings:
-            console.result(f"{finding.verdict:<8} {finding.about}: {finding.message}")
+            console.result(console.wrapped(f"{finding.verdict:<8} {finding.about}: {finding.message}", hanging=_INDENT))
             if finding.next_step:
-                console.result(f"{'':<8} -> {finding.next_step}")
+                console.result(console.wrapped(f"{'':<8} -> {finding.next_step}", hanging=_INDENT + 3))
         console.result(_summary(findings))
     return console.OK if is_healthy else console.FAILED
 

@@ -35,6 +35,8 @@ from journey_mcp.tools.availability import Availability, check_availability
 _MIN_SIMILARITY = 0.6
 """The similarity, 0 to 1, from which a name is suggested for another: `dall-e-3` is not `ideogram-v3`."""
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_ENGLISH_ONLY = "*"
+"""Marks offers in a table."""
 _ALL = 1_000_000
 """More tasks than a person has."""
 
@@ -44,11 +46,14 @@ def models(*, as_json: bool) -> None:
     settings = ready_settings()
     catalog, on_cooldown = catalog_of(settings, load(settings.registry)), run(read_cooldowns, settings)
     if as_json:
-        rows = [_summary(model, catalog.offers[model.id], on_cooldown) for model in catalog.models.values()]
-        console.result_json({"models": rows}, rows="models")
+        summaries = [_summary(model, catalog.offers[model.id], on_cooldown) for model in catalog.models.values()]
+        console.result_json({"models": summaries}, rows="models")
         return
     columns = ("Model", "Command", "Offers", "English only", "Image", "Best at")
-    console.table(columns, [_model_row(m, catalog.offers[m.id], on_cooldown) for m in catalog.models.values()])
+    rows = [_model_row(m, catalog.offers[m.id], on_cooldown) for m in catalog.models.values()]
+    console.table(columns, rows, narrow=("Model", "Command", "Offers", "Best at"))
+    if output_style.current().has_tables and any(_ENGLISH_ONLY in row[2] for row in rows):
+        console.info(f"{_ENGLISH_ONLY} takes prompts in English only.")
     for name, cooldown in on_cooldown.items():
         console.info(f"{name} is tried last: {describe(cooldown)}")
 
@@ -137,7 +142,8 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
             return
     elif found:
         columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Images", "Prompt")
-        console.table(columns, [_task_row(*row, now) for row in zip(found, plain, strict=True)])
+        rows = [_task_row(*row, now) for row in zip(found, plain, strict=True)]
+        console.table(columns, rows, narrow=("Task", "Age", "Status", "Prompt"))
     else:
         console.info(listing.no_tasks(query, settings.keep_days))
     if next_before:
@@ -208,7 +214,10 @@ def _model_row(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, 
 def _offer_in_short(offer: Offer, *, is_on_cooldown: bool) -> str:
     amount = cost(offer)
     least = "from " if offer.further_megapixel else ""
-    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (on cooldown)' if is_on_cooldown else ''}"
+    # a program reads the column instead
+    mark = _ENGLISH_ONLY if offer.english_only and output_style.current().has_tables else ""
+    cooldown = " (on cooldown)" if is_on_cooldown else ""
+    return f"{offer.provider}{mark}{f' {least}{amount}' if amount else ''}{cooldown}"
 
 
 def _common(words: Iterable[str]) -> str:

@@ -60,6 +60,10 @@ def _use_quiet(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
     output_style.choose(is_quiet=wanted)
 
 
+def _use_wide(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    output_style.choose(is_wide=wanted)
+
+
 def _use_yes(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
     output_style.choose(is_confirmed=wanted)
 
@@ -80,6 +84,9 @@ ResultFormat = Annotated[
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", callback=_use_quiet, help="Print results and errors only, no information.")
+]
+Wide = Annotated[
+    bool, typer.Option("--wide", callback=_use_wide, help="Show all columns at a terminal, however long the lines.")
 ]
 Yes = Annotated[
     bool,

@@ -23,6 +23,8 @@ class OutputStyle:
     form: Format = "auto"
     is_quiet: bool = False
     """Only results, questions and errors are printed."""
+    is_wide: bool = False
+    """Tables have all columns, and lines are as long as they need to be."""
     is_confirmed: bool = False
     """Costs are confirmed without a question."""
 

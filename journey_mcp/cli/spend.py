@@ -101,7 +101,9 @@ def _plain_amount(amount: Decimal | int) -> str:
 
 def _show(rows: Sequence[Mapping[str, Any]], by: By) -> None:
     columns = {**_COLUMNS[by], **_AMOUNTS}
-    console.table(list(columns.values()), [[str(row[name]) for name in columns] for row in rows])
+    cells = [[str(row[name]) for name in columns] for row in rows]
+    # the notes count the tasks without a price, and the unconfirmed ones
+    console.table(list(columns.values()), cells, narrow=list(columns.values())[:-2])
     for provider in dict.fromkeys(row["provider"] for row in rows):
         for unit in _UNITS:
             console.bars(f"{provider}, {unit} per {by}", _totals(rows, by, provider, unit))

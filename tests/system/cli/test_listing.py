@@ -51,7 +51,7 @@ async def test_a_person_at_a_terminal_sees_a_bar_and_a_table(journey: CommandLin
     made = await journey.at_terminal("imagine", "a [bold]cat[/bold]\x07 on a mat", "--model", "z-image")
     assert "z-image: sent" in made
     assert "\x1b[?25l" in made  # a bar hides the cursor
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", await journey.at_terminal("tasks"))
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", await journey.at_terminal("tasks", "--wide"))
     header, row = (" ".join(line.split()) for line in shown.splitlines()[:2])
     assert header == "Task Age Status Model Provider Cost Images Prompt"
     assert row.endswith("succeeded z-image sandbox 2 credits sandbox ended, no copy a [bold]cat[/bold] on a mat")
