@@ -129,13 +129,16 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
     query = request.query(now)
     listed = run(_read, settings, query, now)
     found = listed.tasks if request.everything else listed.tasks[:PAGE_SIZE]
+    prices = settings.credit_price
     plain = [
-        task_results.for_people(results.task_object(task, now=now, with_prompt=True, available=listed.available), task)
+        task_results.for_people(
+            results.task_object(task, now=now, with_prompt=True, credit_prices=prices, available=listed.available), task
+        )
         for task in found
     ]
     next_before = found[-1].id if len(listed.tasks) > len(found) else None
     if as_json:
-        spent = listing.spend_object(listed.spent) if listed.spent.last_30_days else None
+        spent = listing.spend_object(listed.spent, prices) if listed.spent.last_30_days else None
         rest = without_empty({"next_before": next_before, "spent": spent})
         console.result_json({"tasks": plain, **rest}, rows="tasks")
         if not output_style.current().has_rows_only:
@@ -149,7 +152,7 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
     if next_before:
         console.info(f"Older tasks: the same command with --before {next_before}, or with --all.")
     if listed.spent.last_30_days:
-        console.info(listing.spend_text(listing.spend_object(listed.spent)))
+        console.info(listing.spend_text(listing.spend_object(listed.spent, prices)))
 
 
 class _Listed(NamedTuple):
@@ -176,7 +179,7 @@ def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:
         f"{task.status.value}{percent}",
         task.request.label,
         task.provider,
-        f"{task.cost.amount:f} {task.cost.unit}" if task.cost else "",
+        results.amount_text(plain["cost"]) if task.cost else "",
         _images_in_short(plain.get("images", ())),
         plain["prompt"],
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
-from journey_mcp.core.limits import format_limits
+from journey_mcp.core.limits import CreditPrices, amount_in, format_credit_prices, format_limits
 from journey_mcp.core.money import Unit
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.settings import Settings
@@ -44,7 +44,7 @@ def spend(days: int, by: By, *, as_json: bool) -> None:
     settings = ready_settings()
     spent = run(_read, settings, time.time() - days * _DAY_S)
     rows = [
-        {**dict(zip(_COLUMNS[by], key, strict=True)), **_amounts(spendings)}
+        {**dict(zip(_COLUMNS[by], key, strict=True)), **_amounts(spendings, settings.credit_price)}
         for key, spendings in _grouped(spent, by).items()
     ]
     if as_json:
@@ -82,17 +82,23 @@ def _names(spending: Spending, by: By) -> tuple[str, ...]:
     return f"{datetime.fromtimestamp(spending.at, UTC):%Y-%m-%d}", spending.provider, spending.model
 
 
-def _amounts(spendings: Sequence[Spending]) -> dict[str, Any]:
+def _amounts(spendings: Sequence[Spending], credit_prices: CreditPrices) -> dict[str, Any]:
     return {
         "tasks": len(spendings),
         **{
-            unit: _plain_amount(sum(part.counted.get(unit, 0) for part in spendings if part.unit == unit))
+            unit: _plain_amount(sum(_amount(part, unit, credit_prices) for part in spendings if part.unit is not None))
             for unit in _UNITS
         },
         "told_by_provider": sum(part.is_reported for part in spendings),
         "without_price": sum(part.unit is None for part in spendings),
         "unconfirmed": sum(part.is_unconfirmed for part in spendings),
     }
+
+
+def _amount(part: Spending, unit: Unit, credit_prices: CreditPrices) -> Decimal:
+    """Return a known cost in this unit: credits count in dollars too where they have a price."""
+    known = {name: amount for name, amount in part.counted.items() if name == part.unit}
+    return amount_in(unit, known, credit_prices.get(part.provider)) or Decimal(0)
 
 
 def _plain_amount(amount: Decimal | int) -> str:
@@ -120,6 +126,8 @@ def _totals(rows: Sequence[Mapping[str, Any]], by: By, provider: str, unit: Unit
 
 def _notes(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
     yield _ABOUT_COSTS
+    if settings.credit_price:
+        yield f"USD includes credits at {format_credit_prices(settings.credit_price)} (JOURNEY_MCP_CREDIT_PRICE)."
     if unpriced := sum(row["without_price"] for row in rows):
         counted = " or ".join(f"{_plain_amount(amount)} {unit}" for unit, amount in settings.unknown_cost.items())
         yield (

@@ -72,7 +72,14 @@ async def _show(
     shown = [
         with_files(
             for_people(
-                results.task_object(known[id_], now=studio.now(), with_prompt=True, available=available), known[id_]
+                results.task_object(
+                    known[id_],
+                    now=studio.now(),
+                    with_prompt=True,
+                    credit_prices=studio.settings.credit_price,
+                    available=available,
+                ),
+                known[id_],
             ),
             saved,
         )
@@ -90,7 +97,8 @@ async def _show(
 
 async def _plain(studio: Studio, task: Task, saved: Saved) -> dict[str, Any]:
     available = await availability.check_availability([task])
-    return with_files(for_people(results.task_object(task, now=studio.now(), available=available), task), saved)
+    plain = results.task_object(task, now=studio.now(), credit_prices=studio.settings.credit_price, available=available)
+    return with_files(for_people(plain, task), saved)
 
 
 def with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:

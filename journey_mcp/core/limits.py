@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Protocol
 
 from journey_mcp.core.money import Charges, Cost, Unit
@@ -26,6 +27,7 @@ _MONEY = re.compile(_AMOUNT, re.IGNORECASE)
 _PRICE = re.compile(rf"{_AMOUNT}\s*@\s*([a-z0-9_-]+)", re.IGNORECASE)
 CreditPrices = Mapping[str, Decimal]
 """US dollars for one credit, by provider."""
+NO_PRICES: CreditPrices = MappingProxyType({})
 EACH = "each"
 _NAMED = "principal:"
 

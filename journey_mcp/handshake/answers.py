@@ -30,6 +30,7 @@ CHANGE_TOOLS = (
     "JOURNEY_MCP_WAIT_S",
     "JOURNEY_MCP_KEEP_DAYS",
     "JOURNEY_MCP_TOOLS",
+    "JOURNEY_MCP_CREDIT_PRICE",
 )
 """Settings besides keys that change `tools/list`: nothing is recorded for their values."""
 _META = "io.modelcontextprotocol/"

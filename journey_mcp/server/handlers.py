@@ -127,6 +127,7 @@ async def _list_tasks(
         has_older=len(found) > PAGE_SIZE,
         spent=await studio.spent(caller.principal) if query.before is None else None,
         keep_days=defaults.keep_days,
+        credit_prices=defaults.credit_prices,
     )
     result = tool_results.result(whole, whole.plain["tasks"] if defaults.has_links else [], is_error=False)
     return _for_caller(result, list(shown.values()), studio, defaults, caller)
@@ -283,7 +284,12 @@ async def _task_objects(
     available = await availability.check_availability(list(found.values()))
     return [
         results.task_object(
-            found[id_], now=studio.now(), with_prompt=True, with_paths=defaults.takes_files, available=available
+            found[id_],
+            now=studio.now(),
+            with_prompt=True,
+            with_paths=defaults.takes_files,
+            credit_prices=defaults.credit_prices,
+            available=available,
         )
         if id_ in found
         else _unknown(studio, id_)

@@ -20,7 +20,9 @@ _UNKNOWN_TYPE = "application/octet-stream"
 async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
     """Return a task as the result of the tool that created it."""
     available = await availability.check_availability([task])
-    plain = results.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
+    plain = results.task_object(
+        task, now=now, with_paths=defaults.takes_files, credit_prices=defaults.credit_prices, available=available
+    )
     shown = shortening.fit_single(plain)
     linked = [shown.plain] if defaults.has_links else []
     return result(shown, linked, is_error=task.status is Status.FAILED)

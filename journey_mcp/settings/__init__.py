@@ -334,7 +334,7 @@ class Settings(BaseModel):
         {},
         title="JOURNEY_MCP_CREDIT_PRICE",
         description="Your price of one credit, comma-separated, as `AMOUNTusd@PROVIDER`: "
-        "`0.01usd@journeyapi`. Only then do its credits count towards limits in dollars.",
+        "`0.01usd@journeyapi`. Only then do its credits count towards limits in dollars, and results state both.",
     )
     confirm_above: Amounts = Field(
         {},

@@ -334,7 +334,9 @@ def _outbound_webhooks(
     async def render(task: Task, now: float) -> dict[str, Any]:
         if files.has_links:
             (task,) = await files.located([task])
-        plain: dict[str, Any] = redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False))
+        plain: dict[str, Any] = redactor.plain(
+            task_object(task, now=now, with_prompt=True, with_paths=False, credit_prices=settings.credit_price)
+        )
         return plain
 
     outbound_webhooks = OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), render=render)

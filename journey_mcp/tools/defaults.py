@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.limits import CreditPrices
 from journey_mcp.core.requests import ModelTool
 from journey_mcp.registry import Catalog
 from journey_mcp.routing import model_names
@@ -29,6 +30,8 @@ class Defaults:
     """Images may be data at every provider, because the server hosts them for those that take URLs only."""
     has_links: bool = False
     """Results carry a `resource_link` for each image."""
+    credit_prices: CreditPrices = field(default_factory=dict)
+    """What the credits of a cost are in dollars, where it is known: results say both."""
     pinned: Mapping[tuple[ModelTool, str], str] = field(default_factory=dict)
     """The default models of providers that do not have the usual one."""
 
@@ -55,6 +58,7 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
         takes_files=takes_files,
         hosts_images=settings.link_base_url is not None,
         has_links=settings.resource_links == "on",
+        credit_prices=settings.credit_price,
         pinned=_pinned(catalog, usual),
     )
 

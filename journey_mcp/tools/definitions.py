@@ -30,7 +30,7 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
         *([_edit_image(catalog, defaults)] if defaults.edit_image else []),
         *([_refine_image(catalog, defaults)] if catalog.actions else []),
         _fetch_task(defaults),
-        _cancel_task(),
+        _cancel_task(defaults),
         _view_image(),
         _keep_image(),
     ]
@@ -77,7 +77,7 @@ def _refine_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     properties |= _delivery(defaults)
     tool = "refine_image"
     inputs = _object(properties, ["image", "action"])
-    return _tool(tool, "Refine an image", description, inputs, _task_schema(), read_only=False)
+    return _tool(tool, "Refine an image", description, inputs, _task_schema(defaults), read_only=False)
 
 
 def _action_description(actions: Sequence[Action]) -> str:
@@ -152,9 +152,9 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
         _object(properties),
         _object(
             {
-                "tasks": {"type": "array", "items": _task_schema(listed=True)},
+                "tasks": {"type": "array", "items": _task_schema(defaults, listed=True)},
                 "next_before": {"type": "string"},
-                "spent": _spent_schema(),
+                "spent": _spent_schema(defaults),
                 "preview": {"type": "array", "items": {"type": "string"}},
             },
             ["tasks"],
@@ -163,17 +163,22 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     )
 
 
-def _spent_schema() -> dict[str, Any]:
+def _spent_schema(defaults: Defaults) -> dict[str, Any]:
     text, count = {"type": "string"}, {"type": "integer"}
-    total = {"provider": text, "unit": _enum("credits", "usd"), "amount": text, "tasks": count}
+    total = {"provider": text, "unit": _enum("credits", "usd"), "amount": text, **_in_dollars(defaults), "tasks": count}
     totals = {"type": "array", "items": _object(total)}
     return _object({"today": totals, "last_30_days": totals})
+
+
+def _in_dollars(defaults: Defaults) -> dict[str, Any]:
+    """Return the property with the price of credits, where one is set: elsewhere it would cost tokens for nothing."""
+    return {"usd": {"type": "string"}} if defaults.credit_prices else {}
 
 
 _TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "maxItems": 20}
 
 
-def _cancel_task() -> dict[str, Any]:
+def _cancel_task(defaults: Defaults) -> dict[str, Any]:
     description = (
         "Cancel tasks. Free while queued; once running, only if the provider supports it. "
         "A notice says if a task goes on and is charged."
@@ -183,7 +188,7 @@ def _cancel_task() -> dict[str, Any]:
         "Cancel running images",
         description,
         _object({"task_ids": {**_TASK_IDS, "minItems": 1, "description": "Task ids (tsk_…)."}}, ["task_ids"]),
-        _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
+        _object({"tasks": {"type": "array", "items": _task_schema(defaults, listed=True)}}, ["tasks"]),
         read_only=False,
         destructive=True,
     )
@@ -271,7 +276,7 @@ def _creation_tool(
         }
     properties |= _delivery(defaults)
     required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]
-    return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
+    return _tool(tool, title, description, _object(properties, required), _task_schema(defaults), read_only=False)
 
 
 def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
@@ -479,12 +484,13 @@ def _enum(*values: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(values)}
 
 
-def _task_schema(*, listed: bool = False) -> dict[str, Any]:
+def _task_schema(defaults: Defaults, *, listed: bool = False) -> dict[str, Any]:
     """Return the schema of a task object. Nothing is required: unknown fields are absent."""
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
     image = dict.fromkeys(("id", "url", "link", "path", "saved_to", "expires_at", "mime_type"), text)
     image |= {"width": integer, "height": integer}
     cost = {"amount": text, "unit": _enum("credits", "usd"), "source": _enum("registry", "provider")}
+    cost |= _in_dollars(defaults)
     error = {"code": text, "message": text, "retryable": {"type": "boolean"}, "retry_after_s": number}
     properties: dict[str, Any] = {
         "task_id": text,

@@ -3,18 +3,25 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from journey_mcp.core.limits import NO_PRICES, CreditPrices
 from journey_mcp.core.money import SpendSummary, SpendTotal
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.task_query import TaskQuery
 from journey_mcp.core.text import cleaned
 from journey_mcp.tools import shortening
-from journey_mcp.tools.results import Rendered, listing_text
+from journey_mcp.tools.results import Rendered, amount_text, in_dollars, listing_text
 
 _MAX_NAME = 40
 
 
 def render(
-    tasks: Sequence[dict[str, Any]], query: TaskQuery, *, has_older: bool, spent: SpendSummary | None, keep_days: int
+    tasks: Sequence[dict[str, Any]],
+    query: TaskQuery,
+    *,
+    has_older: bool,
+    spent: SpendSummary | None,
+    keep_days: int,
+    credit_prices: CreditPrices = NO_PRICES,
 ) -> Rendered:
     """Return a listing within its limits.
 
@@ -22,7 +29,7 @@ def render(
     """
     plain: dict[str, Any] = {"tasks": []}
     if spent is not None and spent.last_30_days:
-        plain["spent"] = spend_object(spent)
+        plain["spent"] = spend_object(spent, credit_prices)
     if has_older:
         plain["next_before"] = tasks[-1]["task_id"]
     rest = list(_lines(plain, query, has_tasks=bool(tasks), keep_days=keep_days))
@@ -31,11 +38,11 @@ def render(
     return Rendered(plain, listing_text([*(one.text for one in shown), *rest]))
 
 
-def spend_object(spent: SpendSummary) -> dict[str, Any]:
+def spend_object(spent: SpendSummary, credit_prices: CreditPrices = NO_PRICES) -> dict[str, Any]:
     """Return what was spent, by period, provider and unit."""
     return {
-        "today": [_total_object(total) for total in spent.today],
-        "last_30_days": [_total_object(total) for total in spent.last_30_days],
+        "today": [_total_object(total, credit_prices) for total in spent.today],
+        "last_30_days": [_total_object(total, credit_prices) for total in spent.last_30_days],
     }
 
 
@@ -63,11 +70,12 @@ def no_tasks(query: TaskQuery, keep_days: int) -> str:
     return f"No tasks in the last {keep_days} days."
 
 
-def _total_object(total: SpendTotal) -> dict[str, Any]:
+def _total_object(total: SpendTotal, credit_prices: CreditPrices) -> dict[str, Any]:
     plain = {
         "provider": cleaned(total.provider, _MAX_NAME),
         "unit": total.unit,
         "amount": f"{total.amount.normalize():f}" if total.unit else None,
+        **in_dollars(total.amount, total.unit, credit_prices.get(total.provider)),
         "tasks": total.tasks,
     }
     return without_empty(plain)
@@ -81,4 +89,4 @@ def _total_text(total: dict[str, Any]) -> str:
     count = f"{total['tasks']} task{'' if total['tasks'] == 1 else 's'}"
     if "unit" not in total:
         return f"{count} of unknown cost at {total['provider']}"
-    return f"{total['amount']} {total['unit']} at {total['provider']} ({count})"
+    return f"{amount_text(total)} at {total['provider']} ({count})"

@@ -1,11 +1,13 @@
 """Tasks and errors as the caller sees them: an object, and the same facts as text."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
-from journey_mcp.core.money import Cost
+from journey_mcp.core.limits import NO_PRICES, CreditPrices
+from journey_mcp.core.money import Cost, Unit
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import redactor_of
@@ -33,6 +35,7 @@ def task_object(
     now: float,
     with_prompt: bool = False,
     with_paths: bool = True,
+    credit_prices: CreditPrices = NO_PRICES,
     available: Availability = _ALL_AVAILABLE,
 ) -> dict[str, Any]:
     """Return a task in the result shape, without unknown fields; `with_paths` is for callers on this machine.
@@ -62,7 +65,7 @@ def task_object(
         # its link expires with those of the images
         "grid_url": task.grid_url if not images or any("url" in image for image in images) else None,
         "seed": task.seed,
-        "cost": task.cost and _cost(task.cost),
+        "cost": task.cost and _cost(task.cost, credit_prices.get(task.provider)),
         "notices": [str(notice) for notice in (*task.notices, *task.transient_notices)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
@@ -117,8 +120,22 @@ def _parent(request: ImageRequest) -> str | None:
     return str(parent) if parent else None
 
 
-def _cost(cost: Cost) -> dict[str, Any]:
-    return {"amount": f"{cost.amount:f}", "unit": cost.unit, "source": cost.source}
+def in_dollars(amount: Decimal, unit: Unit | None, credit_price: Decimal | None) -> dict[str, str]:
+    """Return `usd` of an amount in credits, for its object; nothing if credits have no price."""
+    if unit != "credits" or credit_price is None:
+        return {}
+    return {"usd": f"{(amount * credit_price).normalize():f}"}
+
+
+def amount_text(plain: dict[str, Any], *further: str) -> str:
+    """Return the amount of an object as text, with what is known about it in parentheses."""
+    details = [*([f"{plain['usd']} USD"] if "usd" in plain else []), *further]
+    return f"{plain['amount']} {plain['unit']}" + (f" ({'; '.join(details)})" if details else "")
+
+
+def _cost(cost: Cost, credit_price: Decimal | None) -> dict[str, Any]:
+    plain = {"amount": f"{cost.amount:f}", "unit": cost.unit, "source": cost.source}
+    return {**plain, **in_dollars(cost.amount, cost.unit, credit_price)}
 
 
 def _image(
@@ -199,7 +216,7 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
         yield f"Seed: {seed}"
     if cost := plain.get("cost"):
         what = "Cost" if plain.get("status") != Status.FAILED else "Cost, if charged"
-        yield f"{what}: {cost['amount']} {cost['unit']} ({_COST_SOURCES[cost['source']]})"
+        yield f"{what}: {amount_text(cost, _COST_SOURCES[cost['source']])}"
     for notice in plain.get("notices", ()):
         yield f"Notice: {notice}"
     if "poll_after_s" in plain:

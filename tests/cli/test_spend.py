@@ -91,6 +91,24 @@ async def test_the_budget_stops_a_command(journey: CommandLine, sandbox: Running
     assert not sandbox.sandbox.request_log.submissions
 
 
+async def test_credits_with_a_price_are_shown_in_dollars(journey: CommandLine, sandbox: Running) -> None:
+    """By every command that shows costs; credits stay what they are."""
+    journey = journey.at(sandbox, JOURNEY_MCP_CREDIT_PRICE="0.01usd@journeyapi")
+    made = (await journey.run("imagine", "a kite", "--model", "z-image", "--json")).json
+    assert made["cost"] == {"amount": "2", "unit": "credits", "source": "registry", "usd": "0.02"}
+    assert "Cost: 2 credits (0.02 USD; list price)\n" in (await journey.run("fetch", made["task_id"])).out
+    shown = await journey.run("tasks")
+    assert "\t2 credits (0.02 USD)\t" in shown.out
+    assert shown.err.startswith("Spent today (UTC): 2 credits (0.02 USD) at journeyapi (1 task).")
+    listed = (await journey.run("tasks", "--json")).json
+    assert (listed["tasks"][0]["cost"], listed["spent"]["today"][0]["usd"]) == (made["cost"], "0.02")
+    spent = await journey.run("spend")
+    assert spent.out.splitlines()[1].split("\t")[4:6] == ["2", "0.02"]
+    assert "USD includes credits at 0.01usd@journeyapi (JOURNEY_MCP_CREDIT_PRICE).\n" in spent.err
+    (row,) = (await journey.run("spend", "--json")).json["spent"]
+    assert (row["credits"], row["usd"]) == ("2", "0.02")
+
+
 async def test_without_a_terminal_there_is_no_confirmation(journey: CommandLine, sandbox: Running) -> None:
     """A script cannot confirm a cost."""
     done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits").run("imagine", "a kite")

@@ -144,6 +144,16 @@ async def test_a_refinement_is_sent_with_its_action_and_parent(tmp_path: Path, a
         assert set(here.sent[-1]) == {"parent_task_id", "index"}
 
 
+async def test_credits_with_a_price_are_sent_in_dollars_too(tmp_path: Path, authority: Authority) -> None:
+    """As in the results of tools."""
+    price = {"JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi"}
+    async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED, **price) as here:
+        await here.made(model="z-image", webhook_url=receiver.url)
+        await receiver.until_received()
+        _, reported = receiver.received[0]
+        assert (reported["cost"]["amount"], reported["cost"]["usd"]) == ("2", "0.02")
+
+
 async def test_a_failure_is_sent_too_and_without_a_secret_no_signature(tmp_path: Path, authority: Authority) -> None:
     """Every end is sent."""
     async with receiving(authority) as receiver, make_environment(tmp_path, "submit:status=402", **TRUSTED) as here:

@@ -140,6 +140,43 @@ async def test_the_task_of_another_principal_is_unknown(tmp_path: Path) -> None:
     assert str(refused.structured_content).replace(foreign.id, other) == str(unknown.structured_content)
 
 
+PRICE = {"JOURNEY_MCP_CREDIT_PRICE": "0.005usd@journeyapi"}
+
+
+async def test_credits_with_a_price_are_stated_in_dollars_too(tmp_path: Path) -> None:
+    """Costs and totals, of that provider alone; the schemas have the property then, and only then."""
+    elsewhere = Cost(amount=Decimal(3), unit="credits", source="registry")
+    tasks = [make_task("a boat"), make_task("a kite", age_s=DAY, provider="bfl", cost=elsewhere)]
+    async with client_with(tmp_path, *tasks, **PRICE) as client:
+        plain, text = await listed(client)
+        single = await client.call_tool("fetch_task", {"task_ids": [tasks[0].id]})
+        schemas = [tool.output_schema for tool in (await client.list_tools()).tools]
+    assert plain["tasks"][0]["cost"] == {"amount": "1", "unit": "credits", "source": "registry", "usd": "0.005"}
+    assert single.structured_content is not None
+    assert single.structured_content["tasks"] == plain["tasks"][:1]
+    assert "usd" not in plain["tasks"][1]["cost"]
+    assert plain["spent"]["today"] == [
+        {"provider": "journeyapi", "unit": "credits", "amount": "1", "usd": "0.005", "tasks": 1}
+    ]
+    assert "Cost: 1 credits (0.005 USD; list price)\n" in text
+    assert "Cost: 3 credits (list price)\n" in text
+    assert "Spent today (UTC): 1 credits (0.005 USD) at journeyapi (1 task)." in text
+    for schema in schemas:
+        for task in _tasks_of(schema):
+            assert set(plain["tasks"][0]["cost"]) == set(task["cost"]["properties"])
+    async with client_with(tmp_path / "without") as client:
+        found = [task for tool in (await client.list_tools()).tools for task in _tasks_of(tool.output_schema)]
+    assert found
+    assert all("usd" not in task["cost"]["properties"] for task in found)
+
+
+def _tasks_of(schema: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the properties of a task in the schema of a tool's result, if there are any."""
+    properties = (schema or {}).get("properties", {})
+    properties = properties.get("tasks", {"items": {"properties": properties}})["items"]["properties"]
+    return [properties] if "cost" in properties else []
+
+
 async def test_the_first_page_says_what_was_spent(tmp_path: Path) -> None:
     """Today and in the last 30 days, by provider and unit; tasks of unknown cost are counted."""
     dollars = Cost(amount=Decimal("0.050"), unit="usd", source="provider")

@@ -110,7 +110,7 @@ class Reader:
                 return self._model(uri, model_id)
             case uris.ResourceName("spend", _):
                 spent = await self._studio.spent(None if self._sees_totals else self._principal)
-                return _json_result(uri, listing.spend_object(spent))
+                return _json_result(uri, listing.spend_object(spent, self._tool_set.defaults.credit_prices))
             case uris.ResourceName("tasks", task_id):
                 return await self._task(uri, task_id)
             case uris.ResourceName("images", image_id):
@@ -142,6 +142,7 @@ class Reader:
             now=self._studio.now(),
             with_prompt=True,
             with_paths=self._tool_set.defaults.takes_files,
+            credit_prices=self._tool_set.defaults.credit_prices,
             available=await availability.check_availability([task]),
         )
         return _json_result(uri, plain)

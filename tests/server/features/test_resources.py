@@ -93,6 +93,14 @@ async def test_models_tasks_and_spending_are_read_as_json(mode: str, tmp_path: P
         assert fetched.structured_content == {"tasks": [plain]}
 
 
+async def test_credits_with_a_price_are_stated_in_dollars_too(tmp_path: Path) -> None:
+    """By a task and by what was spent."""
+    task = make_task("a red kite")
+    async with client_with(tmp_path, task, JOURNEY_MCP_CREDIT_PRICE="0.02usd@journeyapi") as client:
+        assert (await read(client, "journey://spend"))["today"][0]["usd"] == "0.02"
+        assert (await read(client, f"journey://tasks/{task.id}"))["cost"]["usd"] == "0.02"
+
+
 async def test_nothing_spent_is_stated(tmp_path: Path) -> None:
     """As empty lists."""
     async with client_of(settings_for("http://127.0.0.1:9", tmp_path)) as client:
