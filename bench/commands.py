@@ -1,4 +1,4 @@
-"""The commands of the command line, each a new process, beside `python -c "import sqlalchemy"`."""
+"""The commands of the command line, each a new process, beside `python -c "import sqlalchemy"`; help beside Typer."""
 
 import subprocess
 import sys
@@ -10,6 +10,8 @@ from bench.measure import OURS, Samples, clean_environment, running_upstream
 
 IMPORT = ("import", "sqlalchemy")
 """What the commands are compared with, as figure and server."""
+TYPER = ("import", "typer")
+"""The same for help."""
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "models": (),
     "tasks": (),
@@ -18,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "imagine": ("a lighthouse at dusk", "--model", "z-image", "--fresh"),
 }
 """The arguments of each measured command."""
+HELP = ("--help", "imagine --help")
 
 
 def measure_commands(samples: Samples, rounds: int) -> None:
@@ -26,7 +29,10 @@ def measure_commands(samples: Samples, rounds: int) -> None:
         environment = {**clean_environment(port), "JOURNEY_MCP_DATA_DIR": folder}
         for number in range(rounds + 1):
             kept = samples if number else Samples()
-            kept.add(*IMPORT, _time_ms(environment, "-c", " ".join(IMPORT)))
+            for beside in (IMPORT, TYPER):
+                kept.add(*beside, _time_ms(environment, "-c", " ".join(beside)))
+            for line in HELP:
+                kept.add(f"`{line}`", OURS, _time_ms(environment, "-m", OURS, *line.split()))
             for command, arguments in COMMANDS.items():
                 kept.add(f"`{command}`", OURS, _time_ms(environment, "-m", OURS, command, *arguments))
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.client import ERAS
-from bench.commands import IMPORT
+from bench.commands import HELP, IMPORT, TYPER
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, IN_FLIGHT, OURS, Samples
@@ -31,6 +31,7 @@ OVER_HTTP_LIMIT = 1.18
 """The bare server's CPU time is to be 0.85 of ours at least."""
 PAGE_LIMIT = 3.0
 VIEW_LIMIT = 1.3
+HELP_LIMIT = 1.5
 COMMAND_LIMITS = {"models": 2.0, "tasks": 2.0, "spend": 2.0, "doctor": 3.0, "imagine": 3.0}
 
 _ECHO = f"`imagine`, {ERAS[0]}"
@@ -63,7 +64,7 @@ in turn on this machine: {machine}.
   worker process running. It is compared with Pillow alone, which makes the same JPEG of 512 pixels from the same file,
   as a function in a warm process: `thumbnail` with Pillow's defaults, then `save` in the same quality.
 - **Commands**: from starting `python -m journey_mcp …` to its end, compared with `python -c "import sqlalchemy"`, on
-  one database. The upstream answers at once.
+  one database, and help with `python -c "import typer"`. The upstream answers at once.
 """
 
 
@@ -83,9 +84,10 @@ def render(samples: Samples, load: str) -> str:
     """Return the whole document."""
     head = _HEAD.format(machine=machine(), when=f"{datetime.now(UTC):%Y-%m-%d}", load=load)
     commands = table(command_rows(samples), beside="`import sqlalchemy`")
+    helps = table(help_rows(samples), beside="`import typer`")
     pages = table(listing_rows(samples), ours=f"{MANY:,} tasks", beside=f"{FEW} tasks")
     views = table(view_rows(samples), beside="Pillow alone")
-    return f"{head}\n{table(rows(samples))}\n\n{pages}\n\n{views}\n\n{commands}\n"
+    return f"{head}\n{table(rows(samples))}\n\n{pages}\n\n{views}\n\n{commands}\n\n{helps}\n"
 
 
 def table(lines: list[Row], ours: str = "journey-mcp", beside: str = "bare server") -> str:
@@ -108,6 +110,11 @@ def view_rows(samples: Samples) -> list[Row]:
 def command_rows(samples: Samples) -> list[Row]:
     """Return the rows about commands, compared with the import of SQLAlchemy."""
     return [_compared(samples, f"`{name}`", limit, beside=IMPORT) for name, limit in COMMAND_LIMITS.items()]
+
+
+def help_rows(samples: Samples) -> list[Row]:
+    """Return the rows about help, compared with the import of Typer."""
+    return [_compared(samples, f"`{line}`", HELP_LIMIT, beside=TYPER) for line in HELP]
 
 
 def listing_rows(samples: Samples) -> list[Row]:

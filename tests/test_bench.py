@@ -2,12 +2,12 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 from bench.client import ERAS
-from bench.commands import COMMANDS, IMPORT
+from bench.commands import COMMANDS, HELP, IMPORT, TYPER
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, OURS, Samples
 from bench.over_http import figure as http_figure
-from bench.report import command_rows, listing_rows, render, rows, view_rows
+from bench.report import command_rows, help_rows, listing_rows, render, rows, view_rows
 from bench.views import VIEWED
 from bench.views import figure as view_figure
 
@@ -22,7 +22,7 @@ FIGURES = [
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
     *(http_figure(era) for era in ERAS),
     *(PER_TASK, PER_CALL, POLL_DELAY, POLLS),
-    *(f"`{command}`" for command in COMMANDS),
+    *(f"`{command}`" for command in (*COMMANDS, *HELP)),
 ]
 
 
@@ -48,6 +48,13 @@ def test_commands_are_compared_with_the_import_of_sqlalchemy() -> None:
     assert [row.figure for row in kept] == [f"`{command}`" for command in COMMANDS]
     assert {(row.ratio, row.verdict) for row in kept} == {("2.000", "passed")}
     assert {(row.ratio, row.verdict) for row in missed} == {("3.100", "**missed**")}
+
+
+def test_help_is_compared_with_the_import_of_typer() -> None:
+    kept, missed = help_rows(samples_of(ours=1.5)), help_rows(samples_of(ours=1.6))
+    assert [row.figure for row in kept] == [f"`{line}`" for line in HELP]
+    assert {(row.ratio, row.verdict) for row in kept} == {("1.500", "passed")}
+    assert {(row.ratio, row.verdict) for row in missed} == {("1.600", "**missed**")}
 
 
 def test_a_page_among_many_tasks_is_compared_with_one_among_few() -> None:
@@ -84,5 +91,6 @@ def samples_of(*, ours: float) -> Samples:
     for era in ERAS:
         samples.add(f"fsync, {era}", OURS, 0.1)
     samples.add(*IMPORT, 1.0)
+    samples.add(*TYPER, 1.0)
     samples.add(POLLS_ONE_BY_ONE, OURS, 1.0)
     return samples

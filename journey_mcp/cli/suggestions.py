@@ -102,6 +102,13 @@ class Group(TyperGroup):
         """Parse what comes before the command."""
         return _parsed(super().parse_args, self, ctx, args)
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return `--help`, off by default: to check `None`, Typer would import Pydantic, as slow as all else."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the named command, or fail with a suggestion."""
         if args[0] not in self.commands and not ctx.resilient_parsing:

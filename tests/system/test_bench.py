@@ -19,7 +19,7 @@ from processes import TIMEOUT_S
 from bench.capacity.running_tasks import BATCHES, SINGLE, measure_running_tasks
 from bench.capacity.scaling import FETCH, IMAGINE, MIX, SIZES, measure_scaling
 from bench.client import ERAS, Era, RunFailedError, StdioClient
-from bench.commands import COMMANDS, IMPORT, measure_commands
+from bench.commands import COMMANDS, HELP, IMPORT, TYPER, measure_commands
 from bench.listing import FEW, MANY, PAGES, measure_listing
 from bench.load import bare_waiting_calls, running_sandbox, studio_load, waiting_calls
 from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
@@ -197,7 +197,8 @@ def test_views_are_timed_in_each_round_and_pillow_makes_the_same_image(tmp_path:
 def test_each_command_is_timed_in_each_round() -> None:
     samples = Samples()
     measure_commands(samples, rounds=1)
-    assert len(samples.get(*IMPORT)) == 1
+    assert [len(samples.get(*beside)) for beside in (IMPORT, TYPER)] == [1, 1]
+    assert [len(samples.get(f"`{line}`", OURS)) for line in HELP] == [1, 1]
     assert {command: len(samples.get(f"`{command}`", OURS)) for command in COMMANDS} == dict.fromkeys(COMMANDS, 1)
 
 

@@ -9,10 +9,15 @@ from cli.command import CommandLine
 
 from journey_mcp.sandbox import Running
 
-HEAVY = ("PIL", "anyio", "httpx2", "journey_mcp.sandbox", "journey_mcp.studio", "mcp", "rich", "sqlalchemy", "uvicorn")
+HEAVY = (
+    *("PIL", "anyio", "httpx2", "journey_mcp.sandbox", "journey_mcp.studio", "mcp", "pydantic", "rich", "sqlalchemy"),
+    "uvicorn",
+)
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("imagine", "--help")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("--version",), ("--help",), ("imagine", "--help"), ("token", "new", "--help")], ids=" ".join
+)
 async def test_version_and_help_import_nothing_heavy(
     arguments: tuple[str, ...], journey: CommandLine, tmp_path: Path
 ) -> None:
@@ -23,14 +28,14 @@ async def test_version_and_help_import_nothing_heavy(
 async def test_a_command_that_only_reads_imports_what_reads_the_database(
     command: str, journey: CommandLine, tmp_path: Path
 ) -> None:
-    assert await imported(journey, tmp_path, command) == {"anyio", "sqlalchemy"}
+    assert await imported(journey, tmp_path, command) == {"anyio", "pydantic", "sqlalchemy"}
 
 
 async def test_a_command_away_from_a_terminal_draws_no_bar_and_serves_nothing(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
     heavy = await imported(journey.at(sandbox), tmp_path, "imagine", "a cat", "--model", "z-image")
-    assert heavy == {"anyio", "httpx2", "journey_mcp.studio", "sqlalchemy"}
+    assert heavy == {"anyio", "httpx2", "journey_mcp.studio", "pydantic", "sqlalchemy"}
 
 
 async def imported(journey: CommandLine, folder: Path, *arguments: str) -> set[str]:
