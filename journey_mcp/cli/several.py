@@ -220,7 +220,13 @@ def plain_outcome(
 ) -> dict[str, Any]:
     """Return what became of a request as JSON: the object of its task, or the error."""
     if outcome.task is not None:
-        plain = results.task_object(outcome.task, now=studio.now(), with_prompt=True, available=available)
+        plain = results.task_object(
+            outcome.task,
+            now=studio.now(),
+            with_prompt=True,
+            credit_prices=studio.settings.credit_price,
+            available=available,
+        )
         return task_results.with_files(task_results.for_people(plain, outcome.task), saved)
     assert outcome.error is not None  # noqa: S101  # one of the two is known
     plain = results.failed_object(
