@@ -1,6 +1,9 @@
 """The calendar of polls: a poll is when it is wanted, or as soon afterwards as there is room."""
 
-from hypothesis import given
+import itertools
+from collections import Counter
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journey_mcp.engine.poll_calendar import REQUESTS_PER_S, PollCalendar
@@ -37,3 +40,23 @@ def test_no_second_has_more_polls_than_there_is_room_for(wanted: list[float]) ->
     assert all(at >= early for at, early in zip(booked, wanted, strict=True))
     per_second = [sum(second <= at < second + 1 for at in booked) for second in range(30)]
     assert max(per_second) <= REQUESTS_PER_S
+
+
+@settings(max_examples=25)
+@given(st.lists(st.one_of(st.sampled_from([0.0, 9.9, 10.0, 19.95, 30.0]), st.integers(0, 5000)), max_size=60))
+def test_the_first_time_with_room_is_found_beyond_full_blocks(steps: list[float | int]) -> None:
+    """As a search slot by slot finds it; an integer gives back the booking of that number."""
+    calendar, room = PollCalendar(batch_limit=1), REQUESTS_PER_S // 10
+    booked = [calendar.book(0.0) for _ in range(2_600)]
+    assert booked == [number // room / 10 for number in range(2_600)]
+    slots = Counter(int(at * 10) for at in booked)
+    for step in steps:
+        if isinstance(step, int):
+            at = booked.pop(step % len(booked))
+            calendar.release(at)
+            slots[int(at * 10)] -= 1
+            continue
+        free = next(slot for slot in itertools.count(int(step * 10)) if slots[slot] < room)
+        booked.append(calendar.book(step))
+        slots[free] += 1
+        assert booked[-1] == (step if free == int(step * 10) else free / 10)
