@@ -13,7 +13,8 @@ from journey_mcp.server.auth.identity import Identity
 from journey_mcp.server.transports.responses import error_response
 from journey_mcp.settings import Settings
 
-_BEGINS = CALLER_KEY_HEADER.encode()
+_BEGINS = CALLER_KEY_HEADER.rstrip("-").encode()
+"""Also of a header in which the provider was forgotten."""
 _MAX_SHOWN = 80
 _BAD_REQUEST = 400
 Headers = Sequence[tuple[bytes, bytes]]

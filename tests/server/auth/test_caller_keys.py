@@ -70,6 +70,7 @@ async def test_the_tools_have_the_models_for_which_a_caller_has_keys(tmp_path: P
         ({}, {"x_journey_key_bfl": OWN}, "takes no provider keys of callers, and the request has x-journey-key-bfl."),
         (ON, {"x_journey_key_nobody": OWN}, "x-journey-key-nobody is for no provider; providers are journeyapi, vtrix"),
         (ON, {"x_journey_key_": OWN}, "is for no provider"),
+        (ON, {"x_journey_key": OWN}, "The header x-journey-key is for no provider; providers are journeyapi, vtrix"),
         (ON, {"x_journey_key_bfl": ""}, "The key in the header x-journey-key-bfl is empty."),
         (ON, {"x_journey_key_bfl": f"{OWN} {OWN}"}, "has a blank in it"),
         (ON, {"x_journey_key_bfl": OWN * 50}, "has more than 1,000 characters"),
