@@ -41,6 +41,7 @@ _HIGHEST_PRICE = 1_000_000
 _RENAMED = {"choose_for": "recommended_for"}
 """Keys of models in files of earlier versions."""
 _PRICES = ("credits", "usd", "further_megapixel")
+_PROVIDER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _ACTION_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _ENDPOINT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 
@@ -179,10 +180,17 @@ def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _check_id(path: Path, read: RegistryFile) -> None:
-    if read.provider is not None and read.provider.id == SANDBOX:
+    if read.provider is None:
+        return
+    where = f"Registry file {path}: provider.id={read.provider.id!r}"
+    if read.provider.id == SANDBOX:
         raise SetupError(
-            f"Registry file {path}: provider.id={SANDBOX!r} is the name of the built-in sandbox, which is free: no "
-            "budget would count. Choose another id."
+            f"{where} is the name of the built-in sandbox, which is free: no budget would count. Choose another id."
+        )
+    if not _PROVIDER_ID.fullmatch(read.provider.id):
+        raise SetupError(
+            f"{where} is not a name (allowed: 1 to 40 lower-case letters, digits, hyphens and underscores): settings "
+            "and headers name the provider."
         )
 
 

@@ -217,10 +217,14 @@ def test_a_package_cannot_take_the_place_of_another_one(installer: Installer, ol
         load()
 
 
-def test_no_provider_is_called_as_the_sandbox(tmp_path: Path) -> None:
-    """Its images would count as free."""
-    (tmp_path / "own.toml").write_text(FACTS.replace('id = "acme"', 'id = "sandbox"', 1), encoding="utf-8")
-    with pytest.raises(SetupError, match=r"own\.toml: provider\.id='sandbox' is the name of the built-in sandbox"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("sandbox", "is the name of the built-in sandbox"), ("Acme", "is not a name"), ("acme.ai", "is not a name")],
+)
+def test_an_id_is_the_name_of_one_provider_everywhere(tmp_path: Path, name: str, words: str) -> None:
+    """Images of the sandbox count as free; settings, headers and the tokens file name providers in lower case."""
+    (tmp_path / "own.toml").write_text(FACTS.replace('id = "acme"', f'id = "{name}"', 1), encoding="utf-8")
+    with pytest.raises(SetupError, match=f"own.toml: provider.id='{name}' {words}"):
         load((tmp_path / "own.toml",))
 
 
