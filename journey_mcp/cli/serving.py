@@ -14,8 +14,10 @@ from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.formats import FORMATS, Format
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
+from journey_mcp.core.urls import is_loopback
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.registry import load
+from journey_mcp.registry.selection import configured
 from journey_mcp.settings import Settings
 from journey_mcp.startup import checked_settings, ready_settings
 
@@ -109,11 +111,26 @@ def serve(request: ServeRequest) -> None:
     access = access_of(settings)
     opener = _opener(settings, request.webhooks, access.limits if access else None)
     listeners = http.bind(*endpoint, has_authentication=access is not None)
-    url = settings.endpoint_url or f"{_url(endpoint.host, endpoint.port)}/mcp"
-    console.info(f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.")
+    _announce_server(settings, endpoint)
+    if access is not None and settings.sandbox == "auto" and not configured(settings, load(settings.registry)):
+        console.info("No provider has a key: a sandbox draws test images, and /readyz answers 503 (no_provider).")
     if settings.save_dir is not None:
         console.info("JOURNEY_MCP_SAVE_DIR has no effect over HTTP: clients do not see the folders of this machine.")
     http.serve(settings, listeners, opener, access)
+
+
+def _announce_server(settings: Settings, endpoint: Endpoint) -> None:
+    """Say where MCP is served, and which URL clients can use."""
+    url = settings.endpoint_url or f"{_url(endpoint.host, endpoint.port)}/mcp"
+    if settings.endpoint_url or is_loopback(endpoint.host):
+        console.info(f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.")
+        return
+    console.info(f"Serving MCP at {url}. Ctrl-C stops it.")
+    if not settings.allowed_hosts.named:
+        console.info(
+            "Clients on other machines are rejected until --server-url is the URL that they use, or "
+            "JOURNEY_MCP_ALLOWED_HOSTS has its host."
+        )
 
 
 def _serve_stdio(request: ServeRequest) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -74,6 +75,25 @@ async def test_the_public_address_is_printed_and_its_host_allowed(journey: Comma
         answer = await client.post(f"http://127.0.0.1:{port}/mcp", json=HELLO, headers=headers, timeout=PATIENCE_S)
         assert answer.json()["result"]["serverInfo"]["name"] == "journey-mcp"
         await interrupted(process)
+
+
+async def test_a_server_for_others_says_what_it_still_needs(journey: CommandLine, tmp_path: Path) -> None:
+    """A name by which clients reach it, and a provider: without them they get 421, and proxies get 503."""
+    journey = journey.given(JOURNEY_MCP_TOKENS_FILE=str(tmp_path / "tokens"))
+    assert (await journey.run("token", "new", "ada")).code == 0
+    for variables, lines in (
+        ({}, ("Clients on other machines are rejected until", "No provider has a key: a sandbox draws test images")),
+        ({"JOURNEY_MCP_ALLOWED_HOSTS": "box.test"}, ("No provider has a key: a sandbox draws test images",)),
+        ({"JOURNEYAPI_API_KEY": "japi_live_1"}, ("Clients on other machines are rejected until",)),
+    ):
+        port = free_port()
+        given = journey.given(**variables)
+        async with given.started("serve", "--http", f"0.0.0.0:{port}") as process, httpx2.AsyncClient() as client:
+            served = f"Serving MCP at http://0.0.0.0:{port}/mcp. Ctrl-C stops it."
+            for words in (served, *lines):
+                assert (await first_line(process.stderr)).startswith(words)
+            assert (await client.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE_S)).status_code == 200
+            assert (await interrupted(process)).err == ""
 
 
 async def test_the_addresses_of_webhooks_and_mcp_are_printed(journey: CommandLine) -> None:
