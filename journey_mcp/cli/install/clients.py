@@ -160,7 +160,7 @@ CLIENTS = {
             program="gemini",
             file=lambda machine: machine.folder("GEMINI_CLI_HOME", machine.home) / ".gemini" / "settings.json",
             variables=("GEMINI_CLI_HOME",),
-            restart="Start Gemini CLI again.",
+            restart="Start Gemini CLI again, in a folder that you trust there.",
         ),
         Client(
             id="copilot",
