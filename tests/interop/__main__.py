@@ -101,6 +101,7 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
         "OPENAI_API_BASE": f"{url}/v1",
         "OPENAI_API_KEY": "stand-in",
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "CREWAI_DISABLE_TELEMETRY": "true",
         "GOOGLE_GEMINI_BASE_URL": url,
         "GEMINI_API_KEY": "stand-in",
     }

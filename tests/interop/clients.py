@@ -72,6 +72,7 @@ CLIENTS = (
         title="Anthropic SDK (TypeScript)",
         packages=("@anthropic-ai/sdk", "@modelcontextprotocol/sdk"),
     ),
+    Client(name="crewai", title="CrewAI", packages=("crewai", "crewai-tools", "mcp")),
     Client(name="fastmcp", title="FastMCP, over HTTP", packages=("fastmcp", "mcp"), is_over_http=True),
     Client(name="google-adk", title="Google ADK", packages=("google-adk", "mcp")),
     Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
