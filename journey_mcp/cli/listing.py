@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from journey_mcp.cli import console, output_style, task_results
+from journey_mcp.cli import console, output_style, task_texts
 from journey_mcp.cli.cooldowns import describe, read_cooldowns, until
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
@@ -131,7 +131,7 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
     found = listed.tasks if request.everything else listed.tasks[:PAGE_SIZE]
     prices = settings.credit_price
     plain = [
-        task_results.for_people(
+        task_texts.for_people(
             results.task_object(task, now=now, with_prompt=True, credit_prices=prices, available=listed.available), task
         )
         for task in found

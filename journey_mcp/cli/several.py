@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli import console, output_files, phrasing, previews, prompts, task_results
+from journey_mcp.cli import console, output_files, phrasing, previews, prompts, task_results, task_texts
 from journey_mcp.cli.confirming import ask_about_all
 from journey_mcp.cli.interruption import Unfinished, run_interruptible, shell_line
 from journey_mcp.cli.output_files import Saved, Saving
@@ -227,7 +227,7 @@ def plain_outcome(
             credit_prices=studio.settings.credit_price,
             available=available,
         )
-        return task_results.with_files(task_results.for_people(plain, outcome.task), saved)
+        return task_results.with_files(task_texts.for_people(plain, outcome.task), saved)
     assert outcome.error is not None  # noqa: S101  # one of the two is known
     plain = results.failed_object(
         outcome.error.failure, status="not_sent", prompt=results.prompt_excerpt(request.prompt), model=request.model

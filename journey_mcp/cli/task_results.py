@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli import console, opening, output_files, phrasing, previews
+from journey_mcp.cli import console, opening, output_files, previews, task_texts
 from journey_mcp.cli.interruption import resume_command
 from journey_mcp.cli.output_files import Saved, Saving
 from journey_mcp.cli.output_options import OutputOptions
@@ -71,7 +71,7 @@ async def _show(
     available = await availability.check_availability(list(known.values()))
     shown = [
         with_files(
-            for_people(
+            task_texts.for_people(
                 results.task_object(
                     known[id_],
                     now=studio.now(),
@@ -84,7 +84,7 @@ async def _show(
             saved,
         )
         if id_ in known
-        else for_people(results.failed_object(unknown_task(id_, studio).failure, task_id=id_), None)
+        else task_texts.for_people(results.failed_object(unknown_task(id_, studio).failure, task_id=id_), None)
         for id_ in ids
     ]
     if output_options.has_preview:
@@ -98,7 +98,7 @@ async def _show(
 async def _plain(studio: Studio, task: Task, saved: Saved) -> dict[str, Any]:
     available = await availability.check_availability([task])
     plain = results.task_object(task, now=studio.now(), credit_prices=studio.settings.credit_price, available=available)
-    return with_files(for_people(plain, task), saved)
+    return with_files(task_texts.for_people(plain, task), saved)
 
 
 def with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:
@@ -178,30 +178,6 @@ def unknown_task(task_id: str, studio: Studio) -> UnknownTask:
         f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days.",
         next_step="`journey-mcp tasks` lists the newest.",
     )
-
-
-def for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
-    """Return a task's object with its texts phrased for the command line."""
-    shown = {**plain, "next_step": _next_step(task, plain) or phrasing.for_people(plain.get("next_step", ""))}
-    if "notices" in plain:
-        shown["notices"] = [phrasing.to_person(notice) for notice in plain["notices"]]
-    if "error" in plain:
-        shown["error"] = {**plain["error"], "message": phrasing.to_person(plain["error"]["message"])}
-    return shown
-
-
-def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
-    """Return the next step for the command line; `None` if the tool's own can be rephrased."""
-    if task is None:
-        return "`journey-mcp tasks` lists the newest."
-    if task.provider == SANDBOX:
-        return "`journey-mcp sandbox --port 8787` keeps a sandbox running between commands."
-    if not task.status.is_final:
-        return f"`journey-mcp fetch {task.id}` waits for it. Repeating the same command joins it."
-    usable = [image["id"] for image in plain.get("images", ()) if "url" in image or "path" in image]
-    if task.status is Status.SUCCEEDED and usable:
-        return f'`journey-mcp edit {usable[:2][-1]} "…"` edits an image.'
-    return None
 
 
 def has_failed(task: Task) -> bool:

@@ -23,7 +23,7 @@ from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.stored_objects import StoredObject
-from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task, new_task_id
+from journey_mcp.core.tasks import RUN_KEY, DuplicatePolicy, Submission, Task, new_task_id
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.store.uploads import Upload
@@ -605,6 +605,19 @@ async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
     assert await store.deduplication.find(principal="local", deduplication_key=due[1], unconfirmed_since=0) == finished(
         make_task(due[1], request=hook, deduplication_key=due[1], duplicate_policy=DuplicatePolicy.JOIN)
     )
+
+
+async def test_a_delivered_result_of_a_run_stays_that_of_its_place(store: Store) -> None:
+    """A run that goes on does not pay for it again."""
+    hook = {"webhook_url": "https://example.test/hook"}
+    made = finished(
+        make_task("a", request=hook, deduplication_key=f"{RUN_KEY}a", duplicate_policy=DuplicatePolicy.JOIN)
+    )
+    await add(store, made)
+    await store.outbox.delivered("a")
+    found = await store.deduplication.find(principal="local", deduplication_key=f"{RUN_KEY}a", unconfirmed_since=0)
+    assert found == made
+    assert await store.outbox.next_due() == float("inf")
 
 
 async def test_of_one_host_only_so_many_webhooks_are_due_and_none_of_a_busy_one(store: Store) -> None:
