@@ -299,10 +299,12 @@ def test_links_inside_the_readme_have_a_heading() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/cli.md", "docs/frameworks.md", "docs/install.md"])
-def test_lines_are_at_most_120_characters(name: str) -> None:
+@pytest.mark.parametrize(
+    "path", [*GUIDES, ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_lines_are_at_most_120_characters(path: Path) -> None:
     """Except in tables and program output."""
-    text = re.sub(r"^```text\n.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^```text\n.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
 
 
