@@ -128,9 +128,10 @@ class Copier:
 
     def _without_copy(self, job: _Job, record: CopyRecord, error: Exception) -> tuple[CopyRecord, bool]:
         """Return the record of an image that could not be copied, and whether that is final."""
-        _log.warning("no copy of image %s: %s", job.id, error)
         if job.task.provider == SANDBOX:
-            return record, True  # the sandbox has ended, and its images with it
+            _log.info("no copy of image %s, whose sandbox has ended: %s", job.id, error)
+            return record, True  # its images have ended with it, which is normal
+        _log.warning("no copy of image %s: %s", job.id, error)
         is_over = job.is_last or isinstance(error, _FINAL) or not self._is_alive(job.image)
         return replace(record, copy_problem=reason_of(error) if is_over else None), is_over
 

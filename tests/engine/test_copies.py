@@ -265,7 +265,9 @@ async def test_after_a_restart_missing_copies_are_made(tmp_path: Path) -> None:
             assert (await fetched(here.studio, old.id)).images[0].path is None
 
 
-async def test_images_of_a_sandbox_that_ended_are_given_up_in_silence(tmp_path: Path) -> None:
+async def test_images_of_a_sandbox_that_ended_are_given_up_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Their links are dead, and the result says so already."""
     settings = settings_for("http://127.0.0.1:1", tmp_path).model_copy(update={"journeyapi_api_key": None})
     off = settings.model_copy(update={"keep_images": "off"})
@@ -275,6 +277,7 @@ async def test_images_of_a_sandbox_that_ended_are_given_up_in_silence(tmp_path: 
         await clock.sleep(30)
         assert rows_of(tmp_path) == [(task.id, 1, 0, '{"1":{"is_copied":false}}')]
         assert len((await fetched(studio, task.id)).notices) == len(task.notices)
+    assert [record.message for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_what_a_dead_process_began_is_finished(tmp_path: Path) -> None:
