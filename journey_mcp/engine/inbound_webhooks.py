@@ -61,9 +61,12 @@ class InboundWebhooks:
         """
         task_id, _, token = address.partition("/")
         task = self._journal.get(task_id) or await self._store.tasks.find(task_id)
-        secret = task.callback_secret if task and self._upstreams.accepts_webhooks(task) else None
+        is_known = task is not None and (_is_without_key(task) or self._upstreams.accepts_webhooks(task))
+        secret = task.callback_secret if task and is_known else None
         if task is None or secret is None or not is_secret(token, token_of(secret)):
             return False
+        if _is_without_key(task):
+            return True
         prediction = await self._verified(task, secret, headers, body)
         if prediction is None:
             return False
@@ -134,6 +137,11 @@ class InboundWebhooks:
                 await self._journal.change(task_id, _expired)
             pauses_s = [by - now if by > now else LEASE_S for by in deadlines.values()]
             await self._wakeup.wait(self._clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
+
+
+def _is_without_key(task: Task) -> bool:
+    """Return whether the caller's own key is deleted, after the end of the task: nothing can verify a delivery."""
+    return task.sealed_key == ""
 
 
 def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:

@@ -500,6 +500,9 @@ async def test_a_webhook_reports_a_task_of_a_callers_account(tmp_path: Path, ser
             task = await here.ended(made)
             assert (task.status, task.has_own_key, here.polls) == (Status.SUCCEEDED, True, 0)
             await until(lambda: here.deliveries == ["204"])
+            # a repeated delivery is not asked for once more, though nothing is left to verify it with
+            assert (await here.post(task, FINISHED), await here.post(f"{task.id}/{'0' * 32}", FINISHED)) == (204, 404)
+            assert (await here.ended(task)).images == task.images
             upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
             running = (await here.studio.create(request(service, prompt="2"), LOCAL, keys=keys)).task
             running = await until_accepted(here.studio, running)
