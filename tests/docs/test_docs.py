@@ -285,11 +285,12 @@ def test_the_readme_and_the_help_name_every_client_of_install() -> None:
 
 
 def test_commands_of_clients_name_the_server_before_their_options() -> None:
-    """`--env` of Claude Code takes every word up to the next option, also the server's name."""
+    """`--env` of Claude Code takes every word up to the next option, also the name; its default is one folder."""
     added = [line for block in blocks(README, "sh") for line in block.splitlines() if " mcp add " in line]
     assert {line.split()[0] for line in added} == {"claude", "codex", "copilot"}
     for line in added:
-        assert line.split(" mcp add ")[1] == "journey --env JOURNEYAPI_API_KEY=your-key -- journey-mcp"
+        user = "--scope user " if line.startswith("claude ") else ""
+        assert line.split(" mcp add ")[1] == f"journey {user}--env JOURNEYAPI_API_KEY=your-key -- journey-mcp"
 
 
 def test_links_inside_the_readme_have_a_heading() -> None:
