@@ -25,10 +25,10 @@ from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.observability.endpoint import MetricsEndpoint
 from journey_mcp.server.readiness import Readiness
 from journey_mcp.server.transports import call_bodies
+from journey_mcp.server.transports.auth_failure_limit import AuthFailureLimit
 from journey_mcp.server.transports.bounded_server import BoundedServer, ConnectionLimits, listen
 from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S, CallBodies
 from journey_mcp.server.transports.call_limit import CallLimit
-from journey_mcp.server.transports.flood_wall import FloodWall
 from journey_mcp.server.transports.image_uploads import upload_limits, upload_route
 from journey_mcp.server.transports.images import image_route
 from journey_mcp.server.transports.probes import OpenRoutes, probes
@@ -118,8 +118,8 @@ def make_app(
     if access is None:
         middleware.insert(2, Middleware(Unauthenticated))
     else:
-        wall = Middleware(FloodWall, trusts_proxy=settings.trust_proxy == "on")
-        middleware[2:2] = [wall, Middleware(Authentication, access=access)]
+        failures = Middleware(AuthFailureLimit, trusts_proxy=settings.trust_proxy == "on")
+        middleware[2:2] = [failures, Middleware(Authentication, access=access)]
     if settings.allowed_origins.origins:
         middleware.insert(0, _cors(settings.allowed_origins))
     # a GET would open an event stream that never has an event; nobody has a session to delete
@@ -146,7 +146,7 @@ def _metrics(lifespan: Lifespan, access: Access | None) -> Route:
     endpoint: ASGIApp = MetricsEndpoint(lifespan)
     settings = lifespan.settings
     if access is not None:
-        guarded = FloodWall(Authentication(endpoint, access), trusts_proxy=settings.trust_proxy == "on")
+        guarded = AuthFailureLimit(Authentication(endpoint, access), trusts_proxy=settings.trust_proxy == "on")
         return Route("/metrics", guarded, methods=["GET"])
     local = RequestFilter(Unauthenticated(endpoint), settings.hosts_over_http, settings.allowed_origins)
     return Route("/metrics", local, methods=["GET"])

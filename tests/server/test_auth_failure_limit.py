@@ -1,4 +1,4 @@
-"""The wall before authentication: floods of requests without a valid credential get 429."""
+"""The limit of failed authentications: floods of requests without a valid credential get 429."""
 
 from collections.abc import AsyncIterator
 
@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from journey_mcp.server.transports import flood_wall
-from journey_mcp.server.transports.flood_wall import FloodWall, client_address, network_of
+from journey_mcp.server.transports import auth_failure_limit
+from journey_mcp.server.transports.auth_failure_limit import AuthFailureLimit, client_address, network_of
 
 GOOD = {"authorization": "Bearer jmcp_good"}
-BURST = int(flood_wall.BURST)
-PER_S = int(flood_wall.PER_S)
+BURST = int(auth_failure_limit.BURST)
+PER_S = int(auth_failure_limit.PER_S)
 
 
 class Service:
@@ -34,14 +34,14 @@ class Service:
 
 @pytest.fixture
 def service() -> Service:
-    """Return the application behind the wall."""
+    """Return the application behind the limit."""
     return Service()
 
 
 @pytest.fixture
 async def http(service: Service) -> AsyncIterator[httpx2.AsyncClient]:
     """Open a client at 203.0.113.5."""
-    transport = httpx2.ASGITransport(app=FloodWall(service, trusts_proxy=False), client=("203.0.113.5", 1))
+    transport = httpx2.ASGITransport(app=AuthFailureLimit(service, trusts_proxy=False), client=("203.0.113.5", 1))
     async with httpx2.AsyncClient(transport=transport, base_url="http://mcp.test") as opened:
         yield opened
 
@@ -52,7 +52,7 @@ async def statuses(http: httpx2.AsyncClient, count: int, headers: dict[str, str]
 
 
 async def test_a_flood_gets_429_and_a_known_token_passes(http: httpx2.AsyncClient, service: Service) -> None:
-    """Refusals that reach the wall cost no further check of a token."""
+    """Refusals that reach the limit cost no further check of a token."""
     clock = ManualClock()
     assert await statuses(http, 1, GOOD) == [200]
     assert set(await statuses(http, BURST)) == {401}
@@ -90,14 +90,14 @@ async def test_valid_requests_are_not_counted(http: httpx2.AsyncClient) -> None:
 
 async def test_memory_is_bounded(service: Service) -> None:
     """Of many addresses and tokens, the oldest are forgotten."""
-    wall = FloodWall(service, trusts_proxy=True)
-    transport = httpx2.ASGITransport(app=wall)
+    limit = AuthFailureLimit(service, trusts_proxy=True)
+    transport = httpx2.ASGITransport(app=limit)
     async with httpx2.AsyncClient(transport=transport, base_url="http://mcp.test") as http:
         for number in range(20):
             await http.post("/mcp", headers={"x-forwarded-for": f"203.0.113.{number}"})
     for number in range(10_100):
-        wall._bucket(str(number))  # noqa: SLF001  # as many requests would take long
-    assert len(wall._buckets) == 10_000  # noqa: SLF001
+        limit._bucket(str(number))  # noqa: SLF001  # as many requests would take long
+    assert len(limit._buckets) == 10_000  # noqa: SLF001
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""The wall before authentication: a bounded number of requests without a valid credential from each address.
+"""The limit of failed authentications: a bounded number of requests without a valid credential from each address.
 
-It stops floods and nothing else: hosted clients share a few addresses, so it is wide, and a credential that was
+It stops floods and nothing else: hosted clients share a few addresses, so it is high, and a credential that was
 accepted passes whatever others send from the same address. Limits of callers come after authentication.
 """
 
@@ -43,7 +43,7 @@ class _Bucket:
         self.at = now
 
 
-class FloodWall:
+class AuthFailureLimit:
     """ASGI middleware that answers 429 to an address with too many requests that authentication has refused."""
 
     def __init__(self, app: ASGIApp, *, trusts_proxy: bool) -> None:
