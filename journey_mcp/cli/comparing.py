@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from journey_mcp.cli import console, opening, phrasing, previews
+from journey_mcp.cli import console, opening, output_style, phrasing, previews
 from journey_mcp.cli.confirming import ask_about_all
 from journey_mcp.cli.images import request_of
 from journey_mcp.cli.interruption import Unfinished, run_interruptible
@@ -122,12 +122,12 @@ async def _compare(
         sheet = await _sheet(studio, compared, file, output_options)
         await _report(studio, run.id, compared, sheet, output_options)
         for line in _reasons(compared):
-            console.info(line)
+            console.problem(line)
         if sheet and output_options.opens:
             opening.open_files([sheet.path] if sheet.path else [])
         code = exit_code(outcomes)
         if code or sheet is None:
-            console.info(f"To try again, without paying again for what is made: {unfinished.resume}")
+            console.problem(f"To try again, without paying again for what is made: {unfinished.resume}")
         return code or (console.OK if sheet else console.PARTLY_FAILED)
 
 
@@ -161,7 +161,9 @@ async def _report(
         available = await availability.check_availability([one.outcome.task for one in compared if one.outcome.task])
         tasks = [plain_outcome(studio, one.outcome, one.request, Saved(), available) for one in compared]
         plain: dict[str, Any] = {"run_id": run_id, "tasks": tasks}
-        console.result_json({**plain, "sheet": sheet.plain} if sheet else plain)
+        console.result_json({**plain, "sheet": sheet.plain} if sheet else plain, rows="tasks")
+        if sheet and output_style.current().has_rows_only:
+            console.info(sheet.text)
         return
     rows = [
         (one.model, status_of(one.outcome), one.cost, one.seconds, one.outcome.task.id if one.outcome.task else "")

@@ -118,7 +118,7 @@ async def _create(
         outcomes = await make_run(studio, run, options, unfinished, files.finished)
         await _show(studio, run, entries, outcomes, files, run_arguments, output_options)
         if any(outcome.has_failed for outcome in outcomes) or files.is_incomplete(outcomes):
-            console.info(f"To make the rest, without paying again for what is made: {unfinished.resume}")
+            console.problem(f"To make the rest, without paying again for what is made: {unfinished.resume}")
         return exit_code(outcomes) or (console.PARTLY_FAILED if files.is_incomplete(outcomes) else console.OK)
 
 
@@ -207,8 +207,9 @@ async def _show(
         columns = ("Line", "Prompt", "Status", "Cost", "Task", "File")
         rows = [_row(*row) for row in zip(entries, outcomes, plain, strict=True)]
         console.table(columns if run_arguments.batch else ("Number", *columns[1:]), rows)
+    explain = console.problem if any(map(failure_of, outcomes)) else console.info
     for line in _notes(entries, outcomes):
-        console.info(line)
+        explain(line)
     if output_options.output is None and any(task.provider == SANDBOX for task in tasks):
         task_results.explain_sandbox()
     saved = [files.saved(outcome.index) for outcome in outcomes]

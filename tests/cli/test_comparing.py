@@ -1,6 +1,7 @@
 """`compare`: one prompt on several models, and the sheet of the results."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
+import json
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ async def test_a_failed_model_is_on_the_sheet(journey: CommandLine, tmp_path: Pa
         assert image.getpixel((772, 260)) == (40, 40, 40)
         again = done.err.splitlines()[-1]
         assert again.startswith("To try again, without paying again for what is made: journey-mcp compare --run run_")
+
+
+async def test_each_model_is_a_line_of_json(journey: CommandLine, sandbox: Running) -> None:
+    """And stderr says where the sheet is."""
+    done = await journey.at(sandbox).run(*BOAT, "midjourney,z-image", "--format", "jsonl")
+    assert [json.loads(line)["model"] for line in done.out.splitlines()] == ["midjourney", "z-image"]
+    assert done.err.splitlines()[-1].startswith("Sheet up_")
+
+
+async def test_a_quiet_comparison_says_what_failed(journey: CommandLine) -> None:
+    """The reasons, and how to try again."""
+    failed = Fault(on="submit", kind="fail_task", error="content policy", times=None)
+    async with running(coarse(speed=0, faults=(failed,))) as sandbox:
+        done = await journey.at(sandbox).run(*BOAT, "recraft,z-image", "--quiet")
+    recraft, z_image, again = done.err.splitlines()
+    assert (done.code, recraft.startswith("recraft: "), z_image.startswith("z-image: ")) == (1, True, True)
+    assert again.startswith("To try again, without paying again for what is made: journey-mcp compare --run run_")
 
 
 async def test_without_an_image_there_is_no_sheet(journey: CommandLine, tmp_path: Path) -> None:

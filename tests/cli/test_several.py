@@ -232,6 +232,25 @@ async def test_what_failed_is_in_the_table_and_the_exit_code(
     assert "To make the rest, without paying again for what is made: journey-mcp imagine --run run_" in done.err
 
 
+async def test_each_task_is_a_line_of_json_and_failures_are_told_quietly_too(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    (tmp_path / "p.txt").write_text("a boat\nx forbidden-in-sandbox")
+    batch = ("imagine", "--batch", str(tmp_path / "p.txt"), *CHEAP, "--format", "jsonl", "--quiet", "--yes")
+    done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="1credits").run(*batch)
+    plain = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.code, [(one["line"], one["status"]) for one in plain]) == (3, [(1, "succeeded"), (2, "failed")])
+    reason, counted, rest = done.err.splitlines()
+    assert reason.startswith("2: The provider could not make the image")
+    assert counted == "2 requests: 1 succeeded, 1 failed."
+    assert rest.startswith("To make the rest, without paying again for what is made: journey-mcp imagine --run run_")
+
+
+async def test_several_quiet_images_print_their_table_alone(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("imagine", "a boat", *CHEAP, "-n", "2", "--quiet")
+    assert (done.code, len(done.out.splitlines()), done.err) == (0, 3, "")
+
+
 async def test_what_the_budget_does_not_cover_is_not_sent_and_free(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
