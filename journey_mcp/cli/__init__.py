@@ -207,7 +207,14 @@ def compare(  # noqa: PLR0913  # a command's options are its parameters
     ctx: typer.Context,
     prompt: options.Prompt = None,
     file: options.PromptFile = None,
-    models: Annotated[str, typer.Option(help="Two to twelve models, comma-separated.", metavar="MODELS")],
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Two to twelve models, comma-separated.",
+            metavar="MODELS",
+            autocompletion=completion.several_models,
+        ),
+    ],
     at_once: options.AtOnce = 4,
     run_id: Annotated[
         str | None, typer.Option("--run", help="Go on with this comparison: nothing is paid twice.", metavar="ID")
@@ -439,6 +446,7 @@ def install(
         typer.Argument(
             help="claude-desktop, claude-code, cursor, vscode, codex, gemini, copilot, windsurf or lm-studio.",
             metavar="CLIENT",
+            autocompletion=completion.clients,
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; without a key it is the sandbox.")] = False,
@@ -454,7 +462,7 @@ def install(
 @_command()
 def uninstall(
     *,
-    client: Annotated[str, typer.Argument(help="As for install.", metavar="CLIENT")],
+    client: Annotated[str, typer.Argument(help="As for install.", metavar="CLIENT", autocompletion=completion.clients)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove this server from a client again."""
@@ -573,6 +581,7 @@ def token_new(
             help="A provider of which they have a key of their own: it is asked for, or read from a line of standard "
             "input. May be given several times.",
             metavar="PROVIDER",
+            autocompletion=completion.providers,
         ),
     ] = None,
 ) -> None:

@@ -70,6 +70,13 @@ def models() -> Iterable[tuple[str, str]]:
     return [(model.id, model.best_at) for model in _catalog().models.values()]
 
 
+def several_models(incomplete: str) -> Completions:
+    """Offer a further model behind those that are given already, comma-separated."""
+    given = incomplete.rpartition(",")[0]
+    before = given.split(",") if given else []
+    return [(",".join([*before, model]), hint) for model, hint in models() if model not in before]
+
+
 @_without_errors
 def providers() -> Iterable[tuple[str, str]]:
     """Offer all providers: one without a key has an error that says which is missing."""
@@ -94,6 +101,14 @@ def tasks() -> Iterable[tuple[str, str]]:
 def images() -> Iterable[tuple[str, str]]:
     """Offer the images of the newest tasks; without any, the shell offers files."""
     return [(f"{id_}.{number}", prompt) for id_, _, prompt, count in _newest() for number in range(1, count + 1)]
+
+
+@_without_errors
+def clients() -> Iterable[tuple[str, str]]:
+    """Offer the clients that `install` knows."""
+    from journey_mcp.cli.install.clients import CLIENTS
+
+    return [(client, "") for client in CLIENTS]
 
 
 @_without_errors
