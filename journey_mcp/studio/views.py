@@ -105,15 +105,14 @@ class Views:
         Raises:
             ImageUnavailable: the sheet cannot be made.
         """
-        contents = []
-        for panel in panels:
-            view = await self.look(panel.ids, principal, size=size, layout="sheet") if panel.ids else None
-            contents.append(view.jpegs[0] if view and view.jpegs else b"")
+        views = [await self.look(panel.ids, principal, size=size, layout="sheet") for panel in panels]
+        contents = [view.jpegs[0] if view.jpegs else b"" for view in views]
         captions = [panel.lines for panel in panels]
         try:
             return await self._thumbnails.captioned_sheet(contents, captions, cell=size, form=form, caller=principal)
         except NotAnImage as error:
-            raise ImageUnavailable(f"The sheet cannot be made: {error}.", next_step="Try again.") from error
+            await self._thumbnails.forget([one.id for view in views for one in view.seen])
+            raise _damaged(error) from error
 
     async def file(self, image_id: str, principal: Principal) -> Path | None:
         """Return the file of an image of the principal's; `None` if it is not on this machine.
@@ -186,9 +185,7 @@ class Views:
             return [content if len(content) <= share else await shrink(content) for content in contents]
         except NotAnImage as error:
             await self._thumbnails.forget([str(one.original.id) for one in shown])
-            raise ImageUnavailable(
-                f"A stored thumbnail is damaged: {error}.", next_step="Call again: the thumbnails are made again."
-            ) from error
+            raise _damaged(error) from error
 
 
 def _content_below(source: bytes | Path, max_bytes: int) -> bytes | None:
@@ -209,6 +206,12 @@ def _labels(originals: Sequence[Original]) -> list[str]:
     if len(ids) == len(originals) and len({one.task_id for one in ids}) == 1:
         return [str(one.number) for one in ids]
     return [str(number) for number in range(1, len(originals) + 1)]
+
+
+def _damaged(reason: NotAnImage) -> ImageUnavailable:
+    return ImageUnavailable(
+        f"A stored thumbnail is damaged: {reason}.", next_step="Call again: the thumbnails are made again."
+    )
 
 
 def _too_many() -> TooManyImages:

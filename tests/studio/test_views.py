@@ -4,7 +4,7 @@ import math
 from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -330,15 +330,17 @@ async def test_a_comparison_shows_what_can_be_read(tmp_path: Path) -> None:
     assert [center == empty for center in centers] == [False, False, True, True]
 
 
-async def test_a_comparison_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
-    """With a damaged thumbnail, for example."""
+async def test_a_comparison_with_a_damaged_thumbnail_can_be_made_again(tmp_path: Path) -> None:
+    """The thumbnail is forgotten."""
     async with make_environment(tmp_path) as here:
         task = await here.made()
         await look(here, task.id)
         kept = tmp_path / "thumbnails" / f"{task.id}.1-512.jpg"
         kept.write_bytes(kept.read_bytes()[:200])
-        with pytest.raises(ImageUnavailable, match="The sheet cannot be made: it is a JPEG that is cut off"):
-            await here.studio.views.comparison([Panel(ids=(task.id,), lines=())], LOCAL, size=512, form="png")
+        make = partial(here.studio.views.comparison, [Panel(ids=(task.id,), lines=())], LOCAL, size=512, form="png")
+        with pytest.raises(ImageUnavailable, match="A stored thumbnail is damaged: it is a JPEG that is cut off"):
+            await make()
+        assert opened((await make()).content).size == (512, 512)
 
 
 async def test_the_file_of_an_image(tmp_path: Path) -> None:
