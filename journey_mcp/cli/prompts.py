@@ -70,4 +70,6 @@ def _read(path: str, max_bytes: int) -> bytes:
 
 
 def _unreadable(where: str, problem: str) -> InvalidArguments:
-    return InvalidArguments(f"{where} {problem}.", next_step=f"Give the prompt as words, or as a text. {_NOTHING_SENT}")
+    return InvalidArguments(
+        f"{where} {problem}.", next_step=f"Name a file of UTF-8 text, or give the prompt as words. {_NOTHING_SENT}"
+    )

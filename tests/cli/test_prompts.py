@@ -52,7 +52,7 @@ async def test_a_prompt_that_cannot_be_read_costs_nothing(
     }.items():
         done = await journey.at(sandbox).run("imagine", "--file", str(tmp_path / name))
         assert (done.code, done.out) == (2, "")
-        assert done.err.startswith(f"journey-mcp: --file {tmp_path / name} {problem}")
+        assert done.err.startswith(f"journey-mcp: --file {tmp_path / name} {problem}\nName a file of UTF-8 text, or ")
     twice = await journey.at(sandbox).run("imagine", "a", "boat", "--file", "x")
     assert (twice.code, "The prompt is given twice" in twice.err) == (2, True)
     assert prompts_sent(sandbox) == []
