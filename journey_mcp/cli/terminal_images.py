@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from journey_mcp.core.views import Raster, RasterForm
 
-_PROGRAMS = ("CI", "AI_AGENT", "AGENT")
-"""Variables of environments in which a program reads the output, even if it seems to be a terminal."""
 _UPPER_HALF = "▀"
 _KITTY_CHUNK = 4096
 _SIXEL_ROWS = 6
@@ -41,7 +39,7 @@ def protocol_of(environment: Mapping[str, str], encoding: str) -> TerminalProtoc
     `encoding` is that of its text.
     """
     term = environment.get("TERM", "")
-    if term == "dumb" or any(environment.get(name) for name in _PROGRAMS):
+    if term == "dumb" or environment.get("CI"):
         return None
     protocol = None if _is_multiplexed(environment) else _graphics_of(environment)
     return protocol or (BLOCKS if _shows_blocks(environment, encoding) else None)

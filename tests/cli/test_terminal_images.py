@@ -26,8 +26,6 @@ TRUECOLOR = {"COLORTERM": "truecolor"}
         ({"TERM": "dumb", **TRUECOLOR}, None),
         ({"TERM": "dumb", "KITTY_WINDOW_ID": "1"}, None),
         ({"CI": "true", **TRUECOLOR}, None),
-        ({"AI_AGENT": "1", "TERM": "xterm-kitty"}, None),
-        ({"AGENT": "some", **TRUECOLOR}, None),
         ({"CI": "", **TRUECOLOR}, BLOCKS),
         ({"NO_COLOR": "1", **TRUECOLOR}, None),
         ({"NO_COLOR": "", **TRUECOLOR}, BLOCKS),
