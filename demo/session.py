@@ -13,7 +13,7 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.stdio import get_default_environment
 
-from journey_mcp.cli import export
+from journey_mcp.cli.images import export
 from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.settings.trusted_hosts import TrustedHosts

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from journey_mcp import __version__
-from journey_mcp.cli import completion, console, options, output_style
+from journey_mcp.cli import completion, options
 from journey_mcp.cli.suggestions import GIVEN, Command, Group
+from journey_mcp.cli.terminal import console, output_style
 
 __all__ = ["app"]
 
@@ -235,9 +236,9 @@ def compare(  # noqa: PLR0913  # a command's options are its parameters
 ) -> None:
     """Make one prompt with several models, and a sheet with model, cost and time under each image."""
     with console.errors_reported(as_json=as_json):
-        from journey_mcp.cli import comparing
-        from journey_mcp.cli.output_options import OutputOptions
-        from journey_mcp.cli.several import RunArguments, read_prompts
+        from journey_mcp.cli.images import comparing
+        from journey_mcp.cli.images.output_options import OutputOptions
+        from journey_mcp.cli.images.several import RunArguments, read_prompts
 
         text, reads_stdin = read_prompts(prompt or (), file, None)
         words = (str(ctx.info_name), *ctx.meta[GIVEN])
@@ -263,8 +264,8 @@ def fetch(
 ) -> None:
     """Wait for tasks and show them; with -o, save the images of one."""
     with console.errors_reported(as_json=as_json):
-        from journey_mcp.cli import fetching
-        from journey_mcp.cli.output_options import OutputOptions
+        from journey_mcp.cli.images import fetching
+        from journey_mcp.cli.images.output_options import OutputOptions
 
         output_options = OutputOptions(
             output=output, force=force, wait_s=wait_s, as_json=as_json, preview=preview, opens=opens
@@ -282,7 +283,7 @@ def cancel(
 ) -> None:
     """Cancel tasks: free while queued; once running, only if the provider supports it."""
     with console.errors_reported(as_json=as_json):
-        from journey_mcp.cli import fetching
+        from journey_mcp.cli.images import fetching
 
         raise typer.Exit(fetching.cancel(tasks, as_json=as_json))
 
@@ -623,17 +624,17 @@ def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[
         name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json", "preview", "opens")
     }
     with console.errors_reported(as_json=output_options["as_json"]):
-        from journey_mcp.cli import images
-        from journey_mcp.cli.output_options import OutputOptions
+        from journey_mcp.cli.images.creating import create
+        from journey_mcp.cli.images.output_options import OutputOptions
 
-        raise typer.Exit(images.create(tool, given, OutputOptions(**output_options), given.pop("run", None)))
+        raise typer.Exit(create(tool, given, OutputOptions(**output_options), given.pop("run", None)))
 
 
 def _create_one_or_several(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
     """Run a tool that takes a prompt, once or several times."""
     ctx: typer.Context = given.pop("ctx")
     with console.errors_reported(as_json=given["as_json"]):
-        from journey_mcp.cli.several import RunArguments, read_prompts
+        from journey_mcp.cli.images.several import RunArguments, read_prompts
 
         prompt, file, batch = (given.pop(name) for name in ("prompt", "file", "batch"))
         run = {name: given.pop(name) for name in ("count", "at_once", "run_id")}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from journey_mcp.cli import console, output_style
+from journey_mcp.cli.terminal import console, output_style
 
 if TYPE_CHECKING:
     from journey_mcp.registry import Catalog

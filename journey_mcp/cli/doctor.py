@@ -11,8 +11,9 @@ from typing import Any, Literal
 import anyio
 
 from journey_mcp import __version__
-from journey_mcp.cli import console, cooldowns
+from journey_mcp.cli import cooldowns
 from journey_mcp.cli.event_loop import run
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.concurrency import limit_at
 from journey_mcp.core.errors import (

@@ -5,8 +5,8 @@ import sys
 import threading
 import webbrowser
 
-from journey_mcp.cli import console
-from journey_mcp.cli.opening import REMOTE, unseen_reason
+from journey_mcp.cli.terminal import console
+from journey_mcp.cli.terminal.opening import REMOTE, unseen_reason
 from journey_mcp.gallery import page
 from journey_mcp.server.transports import gallery as transport
 from journey_mcp.startup import checked_settings

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from journey_mcp.cli import console, output_style, task_texts
 from journey_mcp.cli.cooldowns import describe, read_cooldowns, until
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
+from journey_mcp.cli.images import task_texts
 from journey_mcp.cli.phrasing import COMMANDS
+from journey_mcp.cli.terminal import console, output_style
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, UnknownModel
 from journey_mcp.core.images import ImageId

@@ -1,7 +1,7 @@
 """`migrate`: brings the task database up to this version, before servers of this version start."""
 
-from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
+from journey_mcp.cli.terminal import console
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.principals import Principal

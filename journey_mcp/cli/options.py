@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from journey_mcp.cli import completion, output_style
-from journey_mcp.cli.output_style import Format
+from journey_mcp.cli import completion
+from journey_mcp.cli.terminal import output_style
+from journey_mcp.cli.terminal.output_style import Format
 
 _IMAGE_FORMS = "id (tsk_….2), URL, file or data URI"
 

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from journey_mcp import sandbox
-from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.formats import FORMATS, Format
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.core.urls import is_loopback

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.limits import CreditPrices, amount_in, format_credit_prices, format_limits
 from journey_mcp.core.money import Unit
 from journey_mcp.core.tasks import SANDBOX

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from journey_mcp.cli import console
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import format_limits
 from journey_mcp.registry import load

@@ -10,7 +10,6 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import NoReturn
 
-from journey_mcp.cli import console
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.install import variables as shell
 from journey_mcp.cli.install.clients import CLIENTS, Client, Machine
@@ -27,6 +26,7 @@ from journey_mcp.cli.install.entries import (
     without_entry,
 )
 from journey_mcp.cli.install.launch import Launch, Process, installed_from, launch_of
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.redaction import redactor_of, secrets_in
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from journey_mcp.cli import output_style
+from journey_mcp.cli.terminal import output_style
 from journey_mcp.core.errors import InvalidRequest, JourneyError, SetupError, StoreUnavailable, UnknownTask
 from journey_mcp.core.redaction import Redactor, redactor_of, secrets_in
 
@@ -98,7 +98,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, narrow: Coll
         for row in [columns, *cells]:
             result("\t".join(row))
         return
-    from journey_mcp.cli import drawn_table  # noqa: PLC0415  # only at a terminal
+    from journey_mcp.cli.terminal import drawn_table  # noqa: PLC0415  # only at a terminal
 
     shown = [number for number, name in enumerate(columns) if name in narrow or style.is_wide or not narrow]
     picked = [[_printable(row[number]) for number in shown] for row in [columns, *cells]]

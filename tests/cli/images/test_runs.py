@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from support import Environment, make_environment, make_request, running_studio
 
-from journey_mcp.cli.confirming import AskTotal
-from journey_mcp.cli.interruption import Unfinished
-from journey_mcp.cli.output_options import OutputOptions
-from journey_mcp.cli.runs import Outcome, Run, RunOptions, exit_code, make_run, run_of
+from journey_mcp.cli.images.confirming import AskTotal
+from journey_mcp.cli.images.interruption import Unfinished
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.images.runs import Outcome, Run, RunOptions, exit_code, make_run, run_of
 from journey_mcp.core.errors import Declined, InvalidRequest, NotConfirmed, OverBudget
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from journey_mcp.cli import console
+from journey_mcp.cli.terminal import console
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest, TotalConfirmationRequest
 
 AskTotal = Callable[[TotalConfirmationRequest], Awaitable[bool]]

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from journey_mcp.cli import console, export
-from journey_mcp.cli.destinations import Destination, Expected, Finished, destination_of
-from journey_mcp.cli.output_options import OutputOptions
+from journey_mcp.cli.images import export
+from journey_mcp.cli.images.destinations import Destination, Expected, Finished, destination_of
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.requests import ImageRequest

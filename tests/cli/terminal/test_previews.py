@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support import make_environment
 
-from journey_mcp.cli.previews import preview_of
-from journey_mcp.cli.terminal_images import BLOCKS, ITERM2, KITTY, SIXEL, TerminalProtocol
+from journey_mcp.cli.terminal.image_protocols import BLOCKS, ITERM2, KITTY, SIXEL, TerminalProtocol
+from journey_mcp.cli.terminal.previews import preview_of
 
 LONG_S = 600.0
 GRID: dict[str, Any] = {"model": "midjourney"}

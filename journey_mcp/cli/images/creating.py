@@ -6,15 +6,16 @@ from typing import Any
 
 import anyio
 
-from journey_mcp.cli import console, output_files, previews, several, task_results
-from journey_mcp.cli.batch import Line, read_lines
-from journey_mcp.cli.confirming import ask_about_one
-from journey_mcp.cli.fetching import COPIED_WITHIN_S
-from journey_mcp.cli.interruption import Unfinished, latest, run_interruptible
-from journey_mcp.cli.output_options import OutputOptions
+from journey_mcp.cli.images import output_files, several, task_results
+from journey_mcp.cli.images.batch import Line, read_lines
+from journey_mcp.cli.images.confirming import ask_about_one
+from journey_mcp.cli.images.fetching import COPIED_WITHIN_S
+from journey_mcp.cli.images.interruption import Unfinished, latest, run_interruptible
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.images.runs import at_place
+from journey_mcp.cli.images.several import RunArguments
 from journey_mcp.cli.phrasing import to_person
-from journey_mcp.cli.runs import at_place
-from journey_mcp.cli.several import RunArguments
+from journey_mcp.cli.terminal import console, previews
 from journey_mcp.core.errors import InvalidArguments, JourneyError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, Tool

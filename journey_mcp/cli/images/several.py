@@ -7,12 +7,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli import console, output_files, phrasing, previews, prompts, task_results, task_texts
-from journey_mcp.cli.confirming import ask_about_all
-from journey_mcp.cli.interruption import Unfinished, run_interruptible, shell_line
-from journey_mcp.cli.output_files import Saved, Saving
-from journey_mcp.cli.output_options import OutputOptions
-from journey_mcp.cli.runs import Outcome, Run, RunOptions, exit_code, make_run, run_of
+from journey_mcp.cli import phrasing
+from journey_mcp.cli.images import output_files, prompts, task_results, task_texts
+from journey_mcp.cli.images.confirming import ask_about_all
+from journey_mcp.cli.images.interruption import Unfinished, run_interruptible, shell_line
+from journey_mcp.cli.images.output_files import Saved, Saving
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.images.runs import Outcome, Run, RunOptions, exit_code, make_run, run_of
+from journey_mcp.cli.terminal import console, previews
 from journey_mcp.core.errors import Failure, InvalidArguments
 from journey_mcp.core.money import Cost
 from journey_mcp.core.requests import ImageRequest

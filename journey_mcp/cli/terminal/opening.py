@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from journey_mcp.cli import console
+from journey_mcp.cli.terminal import console
 
 REMOTE = "this is a remote session"
 _REMOTE_VARIABLES = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")

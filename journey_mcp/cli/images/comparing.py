@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from journey_mcp.cli import console, opening, output_style, phrasing, previews
-from journey_mcp.cli.confirming import ask_about_all
-from journey_mcp.cli.images import request_of
-from journey_mcp.cli.interruption import Unfinished, run_interruptible
-from journey_mcp.cli.output_files import Saved
-from journey_mcp.cli.output_options import OutputOptions
-from journey_mcp.cli.runs import Outcome, RunOptions, exit_code, make_run, run_of
-from journey_mcp.cli.several import RunArguments, cost_text, failure_of, plain_outcome, status_of
-from journey_mcp.cli.sheet_files import SavedSheet, SheetFile, sheet_file_of
+from journey_mcp.cli import phrasing
+from journey_mcp.cli.images.confirming import ask_about_all
+from journey_mcp.cli.images.creating import request_of
+from journey_mcp.cli.images.interruption import Unfinished, run_interruptible
+from journey_mcp.cli.images.output_files import Saved
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.images.runs import Outcome, RunOptions, exit_code, make_run, run_of
+from journey_mcp.cli.images.several import RunArguments, cost_text, failure_of, plain_outcome, status_of
+from journey_mcp.cli.images.sheet_files import SavedSheet, SheetFile, sheet_file_of
+from journey_mcp.cli.terminal import console, opening, output_style, previews
 from journey_mcp.core.errors import InvalidArguments, JourneyError
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL

@@ -7,7 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from journey_mcp.cli import export
+from journey_mcp.cli.images import export
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.views import SheetForm

@@ -10,11 +10,11 @@ from decimal import Decimal
 
 import anyio
 
-from journey_mcp.cli import console
-from journey_mcp.cli.confirming import AskTotal
-from journey_mcp.cli.fetching import COPIED_WITHIN_S
-from journey_mcp.cli.interruption import Unfinished, latest
-from journey_mcp.cli.task_results import has_failed
+from journey_mcp.cli.images.confirming import AskTotal
+from journey_mcp.cli.images.fetching import COPIED_WITHIN_S
+from journey_mcp.cli.images.interruption import Unfinished, latest
+from journey_mcp.cli.images.task_results import has_failed
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli.prompts import STDIN, read_text
+from journey_mcp.cli.images.prompts import STDIN, read_text
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.tools import arguments
 from journey_mcp.tools.argument_names import match_name

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from journey_mcp.cli import console, output_files, task_results
-from journey_mcp.cli.interruption import Unfinished, run_interruptible
-from journey_mcp.cli.output_options import OutputOptions
+from journey_mcp.cli.images import output_files, task_results
+from journey_mcp.cli.images.interruption import Unfinished, run_interruptible
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.principals import LOCAL

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from journey_mcp.cli import console, opening, output_files, previews, task_texts
-from journey_mcp.cli.interruption import resume_command
-from journey_mcp.cli.output_files import Saved, Saving
-from journey_mcp.cli.output_options import OutputOptions
+from journey_mcp.cli.images import output_files, task_texts
+from journey_mcp.cli.images.interruption import resume_command
+from journey_mcp.cli.images.output_files import Saved, Saving
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.terminal import console, opening, previews
 from journey_mcp.core.errors import UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status

@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 
 from cli.command import CommandLine
-from journey_mcp.cli import drawn_table
+from journey_mcp.cli.terminal import drawn_table
 from journey_mcp.registry import load
 from journey_mcp.sandbox import Running
 

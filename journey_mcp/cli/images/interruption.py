@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from journey_mcp.cli import console, output_style
 from journey_mcp.cli.event_loop import run
-from journey_mcp.cli.output_options import OutputOptions
+from journey_mcp.cli.images.output_options import OutputOptions
+from journey_mcp.cli.terminal import console, output_style
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.studio import Studio

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from anyio import to_thread
 
-from journey_mcp.cli import export
-from journey_mcp.cli.export import Content, Saved
+from journey_mcp.cli.images import export
+from journey_mcp.cli.images.export import Content, Saved
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.requests import ImageRequest

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from journey_mcp.cli import export
+from journey_mcp.cli.images import export
 from journey_mcp.core.errors import InvalidArguments, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.command import CommandLine
-from journey_mcp.cli.opening import unseen_reason
+from journey_mcp.cli.terminal.opening import unseen_reason
 from journey_mcp.sandbox import Running
 
 pytestmark = pytest.mark.skipif(sys.platform in {"darwin", "win32"}, reason="other programs open files here")

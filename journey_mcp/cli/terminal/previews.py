@@ -9,9 +9,9 @@ from functools import partial
 
 import anyio
 
-from journey_mcp.cli import console
-from journey_mcp.cli.output_style import is_for_person
-from journey_mcp.cli.terminal_images import TerminalProtocol, protocol_of
+from journey_mcp.cli.terminal import console
+from journey_mcp.cli.terminal.image_protocols import TerminalProtocol, protocol_of
+from journey_mcp.cli.terminal.output_style import is_for_person
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task

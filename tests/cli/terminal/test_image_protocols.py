@@ -9,7 +9,7 @@ import pytest
 from drawn import drawn, opened, photo, written
 from PIL import Image
 
-from journey_mcp.cli.terminal_images import BLOCKS, ITERM2, KITTY, SIXEL, TerminalProtocol, protocol_of
+from journey_mcp.cli.terminal.image_protocols import BLOCKS, ITERM2, KITTY, SIXEL, TerminalProtocol, protocol_of
 from journey_mcp.core.views import Raster
 from journey_mcp.media.rendering import raster
 

@@ -1,0 +1,1 @@
+"""The commands that make images, wait for them, and save them as files."""

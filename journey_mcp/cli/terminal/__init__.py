@@ -1,0 +1,1 @@
+"""What a command prints, draws and opens, and how it asks."""
