@@ -13,6 +13,7 @@ import anyio
 from journey_mcp import __version__
 from journey_mcp.cli import cooldowns
 from journey_mcp.cli.event_loop import run
+from journey_mcp.cli.phrasing import to_person
 from journey_mcp.cli.terminal import console
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.concurrency import limit_at
@@ -414,7 +415,7 @@ def _with_cooldown(finding: Finding, cooldown: Cooldown | None) -> Finding:
     return replace(
         finding,
         verdict="note" if finding.verdict == "ok" else finding.verdict,
-        message=f"{finding.message}; tried last: {cooldowns.describe(cooldown)}",
+        message=f"{finding.message.removesuffix('.')}; tried last: {cooldowns.describe(cooldown)}",
         next_step=finding.next_step or "Fix the cause, or wait until then. Other providers run its models meanwhile.",
         facts={**finding.facts, "rests": {"until": cooldowns.until(cooldown), "reason": cooldown.reason}},
     )
@@ -521,7 +522,8 @@ def _console(facts: ProviderFacts) -> str:
 
 
 def _problem(about: str, error: JourneyError) -> Finding:
-    return Finding(about=about, verdict="problem", message=str(error), next_step=error.failure.next_step)
+    next_step = error.failure.next_step and to_person(error.failure.next_step)
+    return Finding(about=about, verdict="problem", message=str(error), next_step=next_step)
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

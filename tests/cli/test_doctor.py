@@ -124,6 +124,12 @@ async def test_a_limit_for_an_unknown_provider_is_a_problem(journey: CommandLine
     assert found["told"].startswith("JOURNEY_MCP_MAX_CONCURRENT=5@jurney: there is no provider 'jurney' (allowed: ")
 
 
+async def test_texts_for_a_model_are_rephrased_for_the_person(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox, JOURNEY_MCP_DATABASE_URL="postgresql://kim:x@127.0.0.1:9/tasks")
+    (problem,) = problems(await journey.run("doctor", "--json"))
+    assert problem["next_step"] == "Call again in a moment. If the error stays, look at the database server."
+
+
 async def test_a_cooldown_is_shown_with_its_end_and_reason(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
     sandbox.services["journeyapi"].balance = 0
@@ -137,6 +143,13 @@ async def test_a_cooldown_is_shown_with_its_end_and_reason(journey: CommandLine,
     rest = found["journeyapi"]["facts"]["rests"]
     assert rest["reason"].startswith("journeyapi has too little money for this")
     assert found["journeyapi"]["told"].endswith(f"on cooldown until {rest['until']}: {rest['reason']}")
+
+
+async def test_a_cooldown_goes_on_with_the_sentence_of_a_problem(journey: CommandLine) -> None:
+    journey = journey.given(JOURNEYAPI_API_KEY="japi_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:9/api/v1")
+    assert (await journey.run("imagine", "x")).code == 1
+    (problem,) = problems(await journey.run("doctor", "--json"))
+    assert '"; tried last: on cooldown until 2' in problem["told"]
 
 
 async def test_a_provider_that_does_not_answer_delays_no_other(journey: CommandLine) -> None:
