@@ -13,7 +13,7 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.stdio import get_default_environment
 
-from journey_mcp.cli.images import export
+from journey_mcp.cli.images import image_files
 from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.settings.trusted_hosts import TrustedHosts
@@ -69,7 +69,7 @@ def links(task: dict[str, Any]) -> list[str]:
 async def save(url: str, path: Path) -> None:
     """Save an image under this name and print the path."""
     safe_http = SafeHttpClient(TrustedHosts()).with_trusted(url)  # the sandbox is on this machine and uses plain HTTP
-    saved = await export.save(OutputImage(url=url), path, safe_http, replace=True)
+    saved = await image_files.save(OutputImage(url=url), path, safe_http, replace=True)
     print(f"  {saved.path}")
 
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from anyio import to_thread
 
-from journey_mcp.cli.images import export
-from journey_mcp.cli.images.export import Content, Saved
+from journey_mcp.cli.images import image_files
+from journey_mcp.cli.images.image_files import Content, Saved
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.requests import ImageRequest
@@ -102,11 +102,11 @@ class _File:
 
     def check(self, expected: Sequence[Expected], *, now: float, replace: bool) -> None:
         del now
-        export.check_writable((self._name(one.number, is_only=one.is_only) for one in expected), replace=replace)
+        image_files.check_writable((self._name(one.number, is_only=one.is_only) for one in expected), replace=replace)
 
     async def save(self, finished: Finished, *, replace: bool, may_exist: bool) -> Saved:
         path = self._name(finished.number, is_only=finished.is_only)
-        return await export.write(finished.image, finished.content, path, replace=replace, may_exist=may_exist)
+        return await image_files.write(finished.image, finished.content, path, replace=replace, may_exist=may_exist)
 
     def _name(self, number: int, *, is_only: bool) -> Path:
         path = self._path
@@ -121,7 +121,7 @@ class _Folder:
 
     def check(self, expected: Sequence[Expected], *, now: float, replace: bool) -> None:
         del expected, now, replace
-        export.check_folder(self._path)
+        image_files.check_folder(self._path)
 
     async def save(self, finished: Finished, *, replace: bool, may_exist: bool) -> Saved:
         del replace, may_exist
@@ -131,7 +131,7 @@ class _Folder:
         try:
             path = await to_thread.run_sync(self._write, name, finished.content)
         except OSError as error:
-            raise export.unwritable(finished.image, self._path, error) from error
+            raise image_files.unwritable(finished.image, self._path, error) from error
         return Saved(path=path, format=finished.content.format)
 
     def _write(self, name: str, content: Content) -> Path:
@@ -157,14 +157,14 @@ class _Pattern:
                 next_step=f"Add {{n}}, the number of the image. {_NOTHING_SENT}",
             )
         if is_known:
-            export.check_writable(names, replace=replace)
+            image_files.check_writable(names, replace=replace)
 
     async def save(self, finished: Finished, *, replace: bool, may_exist: bool) -> Saved:
         path = self._path(_values(finished))
         # what this command has just paid for is not replaced, whatever may be replaced
         may_replace = replace and path not in self._written
         self._written.add(path)
-        return await export.write(finished.image, finished.content, path, replace=may_replace, may_exist=may_exist)
+        return await image_files.write(finished.image, finished.content, path, replace=may_replace, may_exist=may_exist)
 
     def _path(self, values: dict[str, str | int]) -> Path:
         return Path(self._pattern.format_map(values))

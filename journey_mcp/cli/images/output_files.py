@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from journey_mcp.cli.images import export
+from journey_mcp.cli.images import image_files
 from journey_mcp.cli.images.destinations import Destination, Expected, Finished, destination_of
 from journey_mcp.cli.images.output_options import OutputOptions
 from journey_mcp.cli.terminal import console
@@ -113,7 +113,7 @@ async def save(
     for number, image in enumerate(task.images, start=1):
         id_ = ImageId(task.id, number)
         try:
-            content = await export.load(image, safe_http, copy=await studio.read_copy(id_, image))
+            content = await image_files.load(image, safe_http, copy=await studio.read_copy(id_, image))
             finished = Finished(
                 task=task,
                 image=image,

@@ -7,7 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from journey_mcp.cli.images import export
+from journey_mcp.cli.images import image_files
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.views import SheetForm
@@ -63,9 +63,9 @@ class SheetFile:
             InvalidArguments: it cannot.
         """
         if self.output and self.is_folder:
-            export.check_folder(self.output)
+            image_files.check_folder(self.output)
         elif self.output:
-            export.check_writable([self.output], replace=self.replace)
+            image_files.check_writable([self.output], replace=self.replace)
 
     async def save(self, studio: Studio, sheet: ImageData, prompt: str) -> SavedSheet:
         """Save the sheet; in a folder its name begins with the date and the prompt.
@@ -88,7 +88,7 @@ class SheetFile:
 
     def _write(self, output: Path, name: str, content: bytes) -> Path:
         if not self.is_folder:
-            return export.write_file(output, content, replace=self.replace)
+            return image_files.write_file(output, content, replace=self.replace)
         output.mkdir(parents=True, exist_ok=True)
         return SaveFolder(output).save(name, self.form, content)
 

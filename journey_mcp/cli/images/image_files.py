@@ -1,4 +1,4 @@
-"""Export of finished images as files: from the stored copy or the link, validated, and never half written."""
+"""Saving of finished images as files: from the stored copy or the link, validated, and never half written."""
 
 import os
 import secrets

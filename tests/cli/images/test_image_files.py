@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from journey_mcp.cli.images import export
+from journey_mcp.cli.images import image_files
 from journey_mcp.core.errors import InvalidArguments, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient
@@ -52,9 +52,9 @@ def redirect(path: str) -> bytes:
     return f"HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> export.Saved:
+async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> image_files.Saved:
     safe_http = UNTRUSTED.with_trusted(trusted) if trusted else UNTRUSTED
-    return await export.save(OutputImage(url=url), path, safe_http, replace=replace)
+    return await image_files.save(OutputImage(url=url), path, safe_http, replace=replace)
 
 
 async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
 
     async with answering(answer) as origin:
         done = await saved(f"{origin}/5", tmp_path / "a.png", trusted=origin)
-        assert done == export.Saved(path=tmp_path / "a.png", format="png")
+        assert done == image_files.Saved(path=tmp_path / "a.png", format="png")
         assert done.path.read_bytes() == PNG
         with pytest.raises(UpstreamError, match="redirects"):
             await saved(f"{origin}/6", tmp_path / "b.png", trusted=origin)
@@ -119,21 +119,21 @@ async def test_a_failed_connection_is_an_error(tmp_path: Path) -> None:
 
 async def test_the_stored_copy_is_used_first(tmp_path: Path) -> None:
     image = OutputImage(url="http://127.0.0.1:1/x")
-    done = await export.save(image, tmp_path / "a.png", UNTRUSTED, copy=PNG)
+    done = await image_files.save(image, tmp_path / "a.png", UNTRUSTED, copy=PNG)
     assert done.path.read_bytes() == PNG
 
 
 async def test_without_a_copy_the_link_is_downloaded(tmp_path: Path) -> None:
     async with answering(lambda _: ok(PNG)) as origin:
         image = OutputImage(url=f"{origin}/x")
-        done = await export.save(image, tmp_path / "a.png", UNTRUSTED.with_trusted(origin))
+        done = await image_files.save(image, tmp_path / "a.png", UNTRUSTED.with_trusted(origin))
     assert done.path.read_bytes() == PNG
 
 
 async def test_an_error_states_when_the_link_expires(tmp_path: Path) -> None:
     image = OutputImage(url="http://127.0.0.1:1/x", expires_at=1_700_000_000.0)
     with pytest.raises(UpstreamError) as raised:
-        await export.save(image, tmp_path / "a.png", UNTRUSTED)
+        await image_files.save(image, tmp_path / "a.png", UNTRUSTED)
     assert raised.value.failure.next_step == (
         "Its link expires at 2023-11-14T22:13:20Z: open it before then, or fetch it again."
     )
@@ -157,7 +157,7 @@ async def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
 )
 async def test_a_suffix_of_another_format_is_noticed(tmp_path: Path, kind: str, good: str, bad: str) -> None:
     image, copy = OutputImage(url="https://a.test/x"), drawn(kind)
-    done = [await export.save(image, tmp_path / name, UNTRUSTED, copy=copy) for name in (good, bad, "no_suffix")]
+    done = [await image_files.save(image, tmp_path / name, UNTRUSTED, copy=copy) for name in (good, bad, "no_suffix")]
     assert {one.format for one in done} == {kind}
     assert [one.is_misnamed for one in done] == [False, True, False]
 
@@ -203,7 +203,7 @@ async def test_only_regular_files_are_replaced(
     )
     for replace in (False, True):
         with pytest.raises(InvalidArguments, match=words) as refused:
-            export.check_writable([name], replace=replace)
+            image_files.check_writable([name], replace=replace)
         assert "Nothing was sent" in (refused.value.failure.next_step or "")
         async with answering(lambda _: ok(PNG)) as origin:
             with pytest.raises(SetupError, match=words) as raised:
@@ -221,8 +221,8 @@ async def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path: Path, *
     if exists:
         file.write_text("old")
         with pytest.raises(InvalidArguments, match="it exists"):
-            export.check_writable([link], replace=False)
-    export.check_writable([link], replace=exists)
+            image_files.check_writable([link], replace=False)
+    image_files.check_writable([link], replace=exists)
     async with answering(lambda _: ok(PNG)) as origin:
         done = await saved(f"{origin}/x", link, trusted=origin, replace=exists)
     assert (done.path, link.is_symlink(), file.read_bytes()) == (link, True, PNG)
@@ -232,4 +232,4 @@ def test_a_loop_of_symbolic_links_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     with pytest.raises(InvalidArguments, match="cannot be read"):
-        export.check_writable([tmp_path / "a.png"], replace=True)
+        image_files.check_writable([tmp_path / "a.png"], replace=True)
