@@ -36,14 +36,14 @@ def _run_command() -> None:
 
 
 def _serve_stdio() -> int:
-    from journey_mcp.handshake.front import Front
+    from journey_mcp.handshake.client_connection import ClientConnection
 
-    front = Front(os.environ)
-    front.start()
+    client = ClientConnection(os.environ)
+    client.start()
     from journey_mcp.server.transports import stdio
     from journey_mcp.startup import checked_settings
 
-    return stdio.serve(front, lambda: (checked_settings(), None))
+    return stdio.serve(client, lambda: (checked_settings(), None))
 
 
 if __name__ == "__main__":

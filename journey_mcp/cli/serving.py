@@ -136,13 +136,13 @@ def _announce_server(settings: Settings, endpoint: Endpoint) -> None:
 def _serve_stdio(request: ServeRequest) -> None:
     if given := [name for name, is_given in request.http_only.items() if is_given]:
         raise InvalidArguments(f"{given[0]} is for HTTP only.", next_step="Add --host or --port, or leave it out.")
-    from journey_mcp.handshake.front import Front  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+    from journey_mcp.handshake.client_connection import ClientConnection  # noqa: PLC0415  # neither the sandbox nor specs needs a server
 
-    front = Front(os.environ)
-    front.start()
+    client = ClientConnection(os.environ)
+    client.start()
     from journey_mcp.server.transports import stdio  # noqa: PLC0415  # the same
 
-    if code := stdio.serve(front, partial(_prepared, request)):
+    if code := stdio.serve(client, partial(_prepared, request)):
         sys.exit(code)
 
 

@@ -18,7 +18,7 @@ from mcp.shared.message import SessionMessage
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import redactor_of, secrets_in
-from journey_mcp.handshake.front import Front
+from journey_mcp.handshake.client_connection import ClientConnection
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
@@ -34,8 +34,8 @@ Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
 """Returns the settings, and a replacement for `open_studio` or `None`; may raise `SetupError`."""
 
 
-def serve(front: Front, prepare: Prepare) -> int:
-    """Serve the client of `front` until it closes stdin or a signal arrives; return the exit code.
+def serve(client: ClientConnection, prepare: Prepare) -> int:
+    """Serve the client until it closes stdin or a signal arrives; return the exit code.
 
     When `prepare` finds a wrong setting, stderr says so at once, and so does every call, because most clients show
     results and not why a server ended. At a terminal the process ends at once.
@@ -47,13 +47,13 @@ def serve(front: Front, prepare: Prepare) -> int:
         redact = redactor_of(*secrets_in(os.environ)).text
         redacted = SetupError(redact(str(error)), next_step=redact(error.failure.next_step or "") or None)
         sys.stderr.write(f"journey-mcp: {redacted} {redacted.failure.next_step or ''}".rstrip() + "\n")
-        if not front.is_terminal:
-            _run(front, Lifespan(read_settings({}), _refusing(redacted), is_local=True))
+        if not client.is_terminal:
+            _run(client, Lifespan(read_settings({}), _refusing(redacted), is_local=True))
         return 2
-    if front.is_terminal:
+    if client.is_terminal:
         sys.stderr.write("journey-mcp serves MCP on stdio; an assistant starts it. -h lists the commands.\n")
     # a replacement has work besides calls
-    _run(front, Lifespan(settings, opener, is_local=True), is_eager=opener is not None)
+    _run(client, Lifespan(settings, opener, is_local=True), is_eager=opener is not None)
     return 0
 
 
@@ -64,28 +64,28 @@ def _refusing(error: SetupError) -> StudioOpener:
     return refuse
 
 
-def _run(front: Front, lifespan: Lifespan, *, is_eager: bool = False) -> None:
+def _run(client: ClientConnection, lifespan: Lifespan, *, is_eager: bool = False) -> None:
     # Imported modules are never freed, so the garbage collector need not scan them.
     gc.freeze()
     gc.enable()
     try:
-        anyio.run(partial(_serve, front, lifespan, is_eager=is_eager))
+        anyio.run(partial(_serve, client, lifespan, is_eager=is_eager))
     except* (BrokenPipeError, anyio.BrokenResourceError):
         _log.warning("the client closed the connection")
 
 
-async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
+async def _serve(client: ClientConnection, lifespan: Lifespan, *, is_eager: bool) -> None:
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as serving:
             group.start_soon(_drain_on_signal, lifespan, serving)
             send, receive = anyio.create_memory_object_stream[SessionMessage](0)
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
-            surplus = await _in_thread(front.hand_over, wake)
-            server = make_server(lifespan, is_eager=is_eager, has_answered=front.has_answered)
+            surplus = await _in_thread(client.hand_over, wake)
+            server = make_server(lifespan, is_eager=is_eager, has_answered=client.has_answered)
             async with anyio.create_task_group() as connection:
-                connection.start_soon(_write, front, receive, surplus)
-                await revisions.serve(server, _messages(front, lifespan, arrived), send)
+                connection.start_soon(_write, client, receive, surplus)
+                await revisions.serve(server, _messages(client, lifespan, arrived), send)
         if serving.cancelled_caught:
             # Everything is stored and closed. One thread still reads stdin, and nothing can wake it.
             logging.shutdown()
@@ -93,12 +93,14 @@ async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
         group.cancel_scope.cancel()
 
 
-async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) -> AsyncIterator[SessionMessage]:
+async def _messages(
+    client: ClientConnection, lifespan: Lifespan, arrived: asyncio.Event
+) -> AsyncIterator[SessionMessage]:
     """Yield the messages of the client; log other lines, and respond to them."""
     is_open = True
     while is_open:
         arrived.clear()
-        lines, is_open = front.take()
+        lines, is_open = client.take()
         for line in lines:
             is_long = isinstance(line, bytes) and len(line) > _THREAD_BYTES
             parsed, message = await to_thread.run_sync(_parse, line) if is_long else _parse(line)
@@ -106,7 +108,7 @@ async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) ->
                 # errors are logged at every log level
                 _log.error("a line on stdin is not a message: %s", parsed.problem)
             if parsed.response is not None:
-                await _in_thread(front.write, parsed.response + b"\n")
+                await _in_thread(client.write, parsed.response + b"\n")
             if message is not None:
                 yield message
         if is_open and not lines:
@@ -121,7 +123,9 @@ def _parse(line: bytes | Overlong) -> tuple[jsonrpc.ParsedLine, SessionMessage |
     return parsed, SessionMessage(types.jsonrpc_message_adapter.validate_python(parsed.message, by_name=False))
 
 
-async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None) -> None:
+async def _write(
+    client: ClientConnection, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None
+) -> None:
     async with outgoing:
         async for item in outgoing:
             message = item.message
@@ -133,8 +137,8 @@ async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessag
                 surplus = None
                 continue
             line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-            if not front.write_at_once(line):
-                await _in_thread(front.write, line)
+            if not client.write_at_once(line):
+                await _in_thread(client.write, line)
 
 
 async def _in_thread(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:

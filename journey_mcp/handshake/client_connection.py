@@ -31,7 +31,7 @@ _HEAD_START_S = 0.02
 _LAST_STANDARD = 2
 
 
-class Front:
+class ClientConnection:
     """The connection to the client.
 
     File descriptors 0 and 1 are redirected: output of other code does not get between messages.
