@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,18 @@ def settings_with(upstream: sandbox.Running, folder: Path, address: str) -> Sett
 
 
 @asynccontextmanager
-async def listening_silently() -> AsyncIterator[tuple[str, list[object]]]:
+async def listening_silently() -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
     """Accept connections without ever answering; yield the address, and the connections."""
-    accepted: list[object] = []
+    accepted: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _reader, writer: accepted.append(writer), "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", accepted
     finally:
         server.close()
+        for connection in accepted:
+            connection.close()
+            with suppress(OSError):
+                await connection.wait_closed()
 
 
 async def made(studio: Studio) -> Task:
