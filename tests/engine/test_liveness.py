@@ -155,4 +155,6 @@ async def test_only_a_request_without_an_answer_costs_another_look(tmp_path: Pat
         made = await here.accepted(model="midjourney")
         with statements("lease_worker") as seen:
             await here.studio.fetch([made.id], LOCAL)
-        assert [statement for statement, _ in seen if statement.startswith("SELECT")] == []
+        expired = [statement for statement, _ in seen if "lease_until <= " in statement]
+        # recovery, which also looks for tasks with keys of callers, may come at any moment
+        assert [statement for statement in expired if "sealed_key IS NOT NULL" not in statement] == []
