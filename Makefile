@@ -67,7 +67,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Orders the tests and chooses the values of property tests; `make test SEED=...` repeats a failed run.
 SEED := $(or $(SEED),$(shell date +%s))
-WORKERS := 2
+# tests wait for disks, processes and polls: with two workers, two cores are idle for a fifth of the time
+WORKERS := 3
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 
 test: $(READY) ## the quick tests, without real processes
@@ -93,9 +94,6 @@ proxy: ## the proxy of the system tests: installs Debian's haproxy
 
 system: $(DRIVER) $(DATABASES) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)
-
-# tests of real processes wait much: with two workers, two cores are idle for a quarter of the time
-system check: WORKERS := 3
 
 check: $(DRIVER) $(DATABASES) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .

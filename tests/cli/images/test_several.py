@@ -108,8 +108,8 @@ async def test_a_run_goes_on_only_as_it_began(
     journey: CommandLine, sandbox: Running, words: tuple[str, ...], problem: str
 ) -> None:
     journey = journey.at(sandbox)
-    run_id = resume_of((await journey.run("imagine", "a boat", "-n", "2")).err)
-    done = await journey.run("imagine", "a boat", *words, "--run", run_id)
+    run_id = resume_of((await journey.run("imagine", "a boat", *CHEAP, "-n", "2")).err)
+    done = await journey.run("imagine", "a boat", *CHEAP, *words, "--run", run_id)
     assert (done.code, problem in done.err, "Nothing was sent" in done.err) == (2, True, True)
     assert len(prompts_sent(sandbox)) == 2
 
