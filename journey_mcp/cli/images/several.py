@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from journey_mcp.cli import phrasing
-from journey_mcp.cli.images import output_files, prompts, task_results, task_texts
+from journey_mcp.cli.images import output_files, prompts, task_results
 from journey_mcp.cli.images.confirming import ask_about_all
 from journey_mcp.cli.images.interruption import Unfinished, run_interruptible, shell_line
 from journey_mcp.cli.images.output_files import Saved, Saving
@@ -223,14 +223,7 @@ def plain_outcome(
 ) -> dict[str, Any]:
     """Return what became of a request as JSON: the object of its task, or the error."""
     if outcome.task is not None:
-        plain = results.task_object(
-            outcome.task,
-            now=studio.now(),
-            with_prompt=True,
-            credit_prices=studio.settings.credit_price,
-            available=available,
-        )
-        return task_results.with_files(task_texts.for_people(plain, outcome.task), saved)
+        return task_results.plain_task(studio, outcome.task, saved, available)
     assert outcome.error is not None  # noqa: S101  # one of the two is known
     plain = results.failed_object(
         outcome.error.failure, status="not_sent", prompt=results.prompt_excerpt(request.prompt), model=request.model

@@ -71,19 +71,7 @@ async def _show(
 ) -> None:
     available = await availability.check_availability(list(known.values()))
     shown = [
-        with_files(
-            task_texts.for_people(
-                results.task_object(
-                    known[id_],
-                    now=studio.now(),
-                    with_prompt=True,
-                    credit_prices=studio.settings.credit_price,
-                    available=available,
-                ),
-                known[id_],
-            ),
-            saved,
-        )
+        plain_task(studio, known[id_], saved, available)
         if id_ in known
         else task_texts.for_people(results.failed_object(unknown_task(id_, studio).failure, task_id=id_), None)
         for id_ in ids
@@ -98,11 +86,24 @@ async def _show(
 
 async def _plain(studio: Studio, task: Task, saved: Saved) -> dict[str, Any]:
     available = await availability.check_availability([task])
-    plain = results.task_object(task, now=studio.now(), credit_prices=studio.settings.credit_price, available=available)
-    return with_files(task_texts.for_people(plain, task), saved)
+    return plain_task(studio, task, saved, available, with_prompt=False)
 
 
-def with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:
+def plain_task(
+    studio: Studio, task: Task, saved: Saved, available: availability.Availability, *, with_prompt: bool = True
+) -> dict[str, Any]:
+    """Return a task's object, phrased for the command line, with the files that this command wrote."""
+    plain = results.task_object(
+        task,
+        now=studio.now(),
+        with_prompt=with_prompt,
+        credit_prices=studio.settings.credit_price,
+        available=available,
+    )
+    return _with_files(task_texts.for_people(plain, task), saved)
+
+
+def _with_files(plain: dict[str, Any], saved: Saved) -> dict[str, Any]:
     """Return a task's object with the files that this command wrote."""
     if not saved.files:
         return plain
