@@ -66,8 +66,8 @@ def digest(
         plain["accounts"] = dict(own_accounts)
     if entry:
         plain["run"] = [entry.run_id, entry.index]
-        return RUN_KEY + hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return RUN_KEY + key if entry else key
 
 
 class Deduplication:
