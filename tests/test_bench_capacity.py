@@ -7,10 +7,10 @@ import pytest
 
 from bench.capacity.model import Costs, calls_per_second, extrapolated, mixed
 from bench.capacity.report import Figures, render
-from bench.capacity.running_tasks import BATCHES, SINGLE, Holding, percentile
+from bench.capacity.running_tasks import BATCHES, SINGLE, RunningTasks, percentile
 from bench.capacity.scaling import FETCH, IMAGINE, MIX, SIZES, Point, Scaling
 
-FEW = Holding(
+FEW = RunningTasks(
     polled=BATCHES,
     tasks=2500,
     mib=10.0,
@@ -91,10 +91,10 @@ def document(*, slower: float) -> str:
         for size in SIZES
     ]
     late_ms = 50.0 * slower**2
-    holdings = [replace(one, late_ms=late_ms) for one in (FEW, MORE, MANY, replace(MANY, polled=SINGLE))]
+    running_tasks = [replace(one, late_ms=late_ms) for one in (FEW, MORE, MANY, replace(MANY, polled=SINGLE))]
     figures = Figures(
         scaling=Scaling(points=points, transactions={FETCH: 0.0, IMAGINE: 7.0}),
-        holdings=holdings,
+        running_tasks=running_tasks,
         wakeups_ms=[20.0, 60.0 * slower],
     )
     return render(figures, machine="a machine", when="2026-11-29", load="0.5")

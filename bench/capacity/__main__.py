@@ -20,7 +20,7 @@ def main() -> None:
     tasks, settle_s, seconds = (100, 3.0, 3.0) if options.quick else (10_000, 30.0, 40.0)
     figures = Figures(
         scaling=measure_scaling(*((80, 1) if options.quick else (1500, 3))),
-        holdings=[
+        running_tasks=[
             *(
                 measure_running_tasks(count, settle_s=settle_s, seconds=seconds)
                 for count in (tasks // 4, tasks // 2, tasks)

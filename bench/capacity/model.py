@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.capacity.running_tasks import Holding
+from bench.capacity.running_tasks import RunningTasks
 from bench.capacity.scaling import Point
 
 
@@ -49,7 +49,7 @@ def calls_per_second(costs: Costs, *, replicas: int, cores: int) -> float:
     return min(replicas * 1000 / costs.replica_ms, of_machine)
 
 
-def extrapolated(few: Holding, more: Holding, tasks: int) -> Holding:
+def extrapolated(few: RunningTasks, more: RunningTasks, tasks: int) -> RunningTasks:
     """Return what two measurements predict for more tasks, whose polls fit into the calendar."""
 
     def at(first: float, second: float) -> float:

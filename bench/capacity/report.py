@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.capacity.model import calls_per_second, costs_of, extrapolated, mixed
-from bench.capacity.running_tasks import Holding
+from bench.capacity.running_tasks import RunningTasks
 from bench.capacity.scaling import FETCH, IMAGINE, MIX, MIXED, SIZES, Point, Scaling
 
 SCALING_LIMIT = 1.15
@@ -29,7 +29,7 @@ class Figures:
     """All measurements of a run."""
 
     scaling: Scaling
-    holdings: Sequence[Holding]
+    running_tasks: Sequence[RunningTasks]
     """At a provider that takes batches: with few tasks, more and many; then with many that are polled one by one."""
     wakeups_ms: Sequence[float]
 
@@ -45,7 +45,7 @@ def render(figures: Figures, *, machine: str, when: str, load: str) -> str:
         _table(_scaling(figures.scaling.points)),
         _transactions(figures.scaling.transactions),
         _RUNNING,
-        _table(_holding(figures.holdings)),
+        _table(_running_tasks(figures.running_tasks)),
         _WAKING,
         _table(_waking(figures.wakeups_ms)),
         _CHECKED,
@@ -108,9 +108,9 @@ def _transactions(of_calls: Mapping[str, float]) -> str:
     return f"Transactions of the database for a call: {each}. The replica has the result of `fetch_task` in memory."
 
 
-def _holding(holdings: Sequence[Holding]) -> Iterator[Sequence[str]]:
+def _running_tasks(running_tasks: Sequence[RunningTasks]) -> Iterator[Sequence[str]]:
     yield ["polled", "tasks", "memory", "polls/s", "late", "CPU of the replica", "CPU of the database", "verdict"]
-    for one in holdings:
+    for one in running_tasks:
         yield [
             one.polled,
             f"{one.tasks:,}",
@@ -147,7 +147,7 @@ def _checked(figures: Figures, cores: int) -> Iterator[Sequence[str]]:
             per_second = calls_per_second(its, replicas=replicas, cores=cores)
             figure = f"{kind} at {replicas} replica{'s' if replicas > 1 else ''}"
             yield _difference(figure, "calls/s", per_second, measured[kind, replicas].per_second)
-    few, more, many = figures.holdings[:3]
+    few, more, many = figures.running_tasks[:3]
     expected = extrapolated(few, more, many.tasks)
     of = f"of {many.tasks:,} tasks, from {few.tasks:,} and {more.tasks:,}"
     yield _difference(f"memory {of}", "MiB", expected.mib, many.mib)
@@ -162,7 +162,7 @@ def _difference(figure: str, unit: str, predicted: float, measured: float) -> Se
 
 def _capacity(figures: Figures) -> Iterator[Sequence[str]]:
     its = mixed(costs_of(figures.scaling.points), MIXED)
-    few, _, many = figures.holdings[:3]
+    few, _, many = figures.running_tasks[:3]
     yield ["calls/s", "running tasks", "memory for them", "cores of replicas", "replicas", "cores of the database"]
     for calls in _CALLS:
         imagines = calls * MIXED[IMAGINE] / sum(MIXED.values())

@@ -26,7 +26,7 @@ _BUCKET = re.compile(r'journey_poll_delay_seconds_bucket\{.*le="([^"]+)".*\} (\S
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holding:
+class RunningTasks:
     """A measurement: so many running tasks at one replica, over some time."""
 
     polled: str
@@ -40,7 +40,7 @@ class Holding:
     database_cores: float
 
 
-def measure_running_tasks(tasks: int, *, settle_s: float, seconds: float, polled: str = BATCHES) -> Holding:
+def measure_running_tasks(tasks: int, *, settle_s: float, seconds: float, polled: str = BATCHES) -> RunningTasks:
     """Measure `seconds` of polls, beginning `settle_s` after the replica has taken the tasks over."""
     with tempfile.TemporaryDirectory(prefix="journey-bench-") as folder:
         registry = Path(folder) / "one_by_one.toml"
@@ -57,7 +57,7 @@ def measure_running_tasks(tasks: int, *, settle_s: float, seconds: float, polled
             time.sleep(seconds)
             used, after, took_s = service.used().since(before), _delays(replica), time.monotonic() - began
             polls = {bound: count - delays.get(bound, 0.0) for bound, count in after.items()}
-            return Holding(
+            return RunningTasks(
                 polled=polled,
                 tasks=tasks,
                 mib=((memory_kb(str(replica.pid)) or 0) - idle_kb) / 1024,
