@@ -68,7 +68,7 @@ class Lifespan:
         self._opener = opener
         self._tool_set: ToolSet | None = None
         self._partial_tool_sets: dict[tuple[frozenset[str], frozenset[str]], ToolSet] = {}
-        """By the configured providers that a caller may use."""
+        """By the configured providers that a caller may use, and those at which it has keys of its own."""
         self._reading_tools = threading.Lock()
         self._studio: Studio | None = None
         self._failure: JourneyError | None = None
