@@ -119,9 +119,10 @@ async def _create(
         )
         outcomes = await make_run(studio, run, options, unfinished, files.finished)
         await _show(studio, run, entries, outcomes, files, run_arguments, output_options)
-        if any(outcome.has_failed for outcome in outcomes) or files.is_incomplete(outcomes):
+        is_incomplete = files.is_incomplete(outcomes)
+        if is_incomplete or any(outcome.has_failed for outcome in outcomes):
             console.problem(f"To make the rest, without paying again for what is made: {unfinished.resume}")
-        return exit_code(outcomes) or (console.PARTLY_FAILED if files.is_incomplete(outcomes) else console.OK)
+        return exit_code(outcomes) or (console.PARTLY_FAILED if is_incomplete else console.OK)
 
 
 class _Files:
