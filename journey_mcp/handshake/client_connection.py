@@ -1,5 +1,7 @@
 """Standard input and output from the start: a thread responds from the record until the server is ready.
 
+From then on the event loop reads, where it can.
+
 Importing the SDK takes a second on a slow machine, and clients do not wait: some give up, some continue without the
 tools.
 """
@@ -12,7 +14,7 @@ import threading
 from collections import deque
 
 from journey_mcp.handshake.answers import Answers
-from journey_mcp.handshake.lines import lines
+from journey_mcp.handshake.lines import Splitter
 
 TYPE_CHECKING = False  # importing typing takes as long as all the rest
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     Line = bytes | Overlong
 
-_CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 256 * 1024
+"""The most that is read at once."""
 _MOST_LINES, _MOST_BYTES = 64, 1024 * 1024
 """The most that is buffered for a server that is busy or not ready; the rest waits in the pipe."""
 _LONGEST_KNOWN_BYTES = 64 * 1024
@@ -41,13 +44,18 @@ class ClientConnection:
         _fill_gaps()
         self.is_terminal = os.isatty(0)
         """Whether a person has started the server, not a client."""
-        self._input, self._output = _taken(0, os.open(os.devnull, os.O_RDONLY)), _taken(1, os.dup(2))
+        self.input, self._output = _taken(0, os.open(os.devnull, os.O_RDONLY)), _taken(1, os.dup(2))
+        self.splitter = Splitter()
+        """What is known of a line of which more will come."""
         self._answers = Answers(environment)
         self._lines: deque[Line] = deque()
         self._buffered_bytes = 0
         self._changed = threading.Condition()
         self._on_line: Callable[[], object] | None = None
-        self._is_open = True
+        self._is_reading = True
+        self._ends_early = False
+        self.is_open = True
+        """Whether more can come; known once the thread does not read any more."""
         self._is_settled = threading.Event()
         """The first response was sent, or there will be none."""
         self.has_answered = False
@@ -61,24 +69,28 @@ class ClientConnection:
         # An import at the same time would delay the response; a later request finds the import in progress.
         self._is_settled.wait(_HEAD_START_S)
 
-    def hand_over(self, on_line: Callable[[], object]) -> int | str | None:
+    def hand_over(self, on_line: Callable[[], object], *, ends: bool) -> int | str | None:
         """Stop responding; block while a response is written. `on_line` is called in another thread for each new line.
+
+        If the thread `ends`, it does so after the lines that it reads next; then the caller reads `input`, and splits
+        what it reads with `splitter`.
 
         Return the id of the request that began the connection, if it got its response. The server gets that request
         again, because it must know it; its response is surplus.
         """
         with self._changed:
             self._on_line = on_line
+            self._ends_early = ends
             return self._surplus
 
     def take(self) -> tuple[list[Line], bool]:
-        """Return the received lines, without blocking, and whether more can come."""
+        """Return the lines that the thread has read, without blocking, and whether it still reads."""
         with self._changed:
             lines = list(self._lines)
             self._lines.clear()
             self._buffered_bytes = 0
             self._changed.notify_all()
-            return lines, self._is_open
+            return lines, self._is_reading
 
     def write(self, line: bytes) -> None:
         """Write a line with its line feed; block until the client reads it.
@@ -120,14 +132,23 @@ class ClientConnection:
 
     def _run(self) -> None:
         try:
-            for line in lines(lambda: os.read(self._input, _CHUNK_BYTES)):
-                self._read(line)
+            self.is_open = self._read_until_handed_over()
         except OSError:
-            pass  # the client is gone
+            self.is_open = False  # the client is gone
         with self._changed:
-            self._is_open = False
+            self._is_reading = False
             self._notify()
         self._is_settled.set()
+
+    def _read_until_handed_over(self) -> bool:
+        """Read lines; return whether more can come."""
+        while not self._ends_early:
+            chunk = os.read(self.input, CHUNK_BYTES)
+            for line in self.splitter.split(chunk) if chunk else self.splitter.rest():
+                self._read(line)
+            if not chunk:
+                return False
+        return True
 
     def _read(self, line: Line) -> None:
         size = len(line) if isinstance(line, bytes) else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing typing takes as long as everything before the first response
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 MAX_BYTES = 96 * 1024 * 1024
 """The longest message, on stdio and over HTTP: an image of 64 MiB is 86 MiB in base64."""
@@ -57,17 +57,24 @@ class Collected:
         return taken
 
 
-def lines(read: Callable[[], bytes], most: int = MAX_BYTES) -> Iterator[bytes | Overlong]:
-    """Split what `read` returns at line feeds, until it returns nothing; the last line needs no line feed."""
-    line = Collected(most)
-    is_begun = False
-    while chunk := read():
+class Splitter:
+    """Splits what arrives at line feeds; a line may come in parts."""
+
+    def __init__(self, most: int = MAX_BYTES) -> None:
+        self._line = Collected(most)
+        self._is_begun = False
+
+    def split(self, chunk: bytes) -> Iterator[bytes | Overlong]:
+        """Yield the lines that end in this chunk. It must be read to its end before the next one."""
         *ended, rest = chunk.split(b"\n")
         for part in ended:
-            line.add(part)
-            yield line.take()
-            is_begun = False
-        line.add(rest)
-        is_begun |= bool(rest)
-    if is_begun:
-        yield line.take()
+            self._line.add(part)
+            yield self._line.take()
+            self._is_begun = False
+        self._line.add(rest)
+        self._is_begun |= bool(rest)
+
+    def rest(self) -> Iterator[bytes | Overlong]:
+        """Yield the last line, if it has no line feed."""
+        if self._is_begun:
+            yield self._line.take()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
-from journey_mcp.handshake.lines import Collected, Overlong, lines
+from journey_mcp.handshake.lines import Collected, Overlong, Splitter
 from journey_mcp.server.transports import jsonrpc
 from journey_mcp.server.transports.jsonrpc import INVALID_REQUEST, PARSE_ERROR, ParsedLine
 
@@ -165,18 +165,20 @@ def test_the_sdk_accepts_every_parsed_message(line: bytes) -> None:
             error_of(parsed)
 
 
-def chunked(content: bytes, size: int) -> Iterator[bytes]:
-    """Yield pieces as a pipe returns them, and the end."""
-    yield from (content[start : start + size] for start in range(0, len(content), size))
-    yield b""
+def split(content: bytes, size: int, **limits: int) -> Iterator[bytes | Overlong]:
+    """Yield the lines of a content that arrives in pieces of this size."""
+    splitter = Splitter(**limits)
+    for start in range(0, len(content), size):
+        yield from splitter.split(content[start : start + size])
+    yield from splitter.rest()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_lines_arrive_as_they_were_sent(size: int) -> None:
     """In any pieces, with either line ending, empty lines too; the last line may have no ending."""
-    reading = chunked(b"a\r\n\nbc\n\xffd", size)
-    assert list(lines(lambda: next(reading))) == [b"a\r", b"", b"bc", b"\xffd"]
-    assert list(lines(lambda: b"")) == []
+    assert list(split(b"a\r\n\nbc\n\xffd", size)) == [b"a\r", b"", b"bc", b"\xffd"]
+    assert list(split(b"a\n", size)) == [b"a"]
+    assert list(split(b"", size)) == []
 
 
 @pytest.mark.parametrize("size", [5, 64, 100_000])
@@ -196,8 +198,7 @@ def test_only_the_ends_of_an_overlong_line_are_kept(
     size: int, start: bytes, end: bytes, id_: Any, method: str | None
 ) -> None:
     """The next line is not affected."""
-    reading = chunked(start + b"A" * 30_000 + end + b"\n" + PING + b"\n", size)
-    overlong, ping = lines(lambda: next(reading), most=1000)
+    overlong, ping = split(start + b"A" * 30_000 + end + b"\n" + PING + b"\n", size, most=1000)
     assert isinstance(overlong, Overlong)
     assert len(overlong.head) + len(overlong.tail) < 10_000
     known = jsonrpc.envelope_members(overlong)

@@ -92,3 +92,21 @@ def test_a_server_works_with_non_blocking_streams(tmp_path: Path) -> None:
             requests.write(lines(*(modern("tools/list", number) for number in range(50))))
             assert {json.loads(answers.readline())["id"] for _ in range(50)} == set(range(50))
         assert server.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+def test_a_server_reads_a_file(tmp_path: Path, has_end: bool) -> None:
+    """The event loop cannot wait for a file, so a thread reads it to its end."""
+    file = tmp_path / "requests"
+    requests = lines(modern("server/discover"), *(modern("tools/list", number) for number in range(2, 100)))
+    file.write_bytes(requests if has_end else requests.removesuffix(b"\n"))
+    with file.open("rb") as stdin:
+        ended = subprocess.run(
+            COMMAND,
+            env={**os.environ, **environment_for(NOWHERE, tmp_path)},
+            stdin=stdin,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+    assert {json.loads(answer)["id"] for answer in ended.stdout.splitlines()} == set(range(1, 100))

@@ -18,11 +18,12 @@ from mcp.shared.message import SessionMessage
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import redactor_of, secrets_in
-from journey_mcp.handshake.client_connection import ClientConnection
+from journey_mcp.handshake.client_connection import CHUNK_BYTES, ClientConnection
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.transports import jsonrpc, revisions
+from journey_mcp.server.transports.descriptor import Descriptor
 from journey_mcp.settings import Settings, read_settings
 
 _log = logging.getLogger(__name__)
@@ -81,11 +82,13 @@ async def _serve(client: ClientConnection, lifespan: Lifespan, *, is_eager: bool
             send, receive = anyio.create_memory_object_stream[SessionMessage](0)
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
-            surplus = await _in_thread(client.hand_over, wake)
+            descriptor = Descriptor(client.input)
+            hand_over = partial(client.hand_over, wake, ends=descriptor.can_be_watched)
+            surplus = await to_thread.run_sync(hand_over, abandon_on_cancel=True)
             server = make_server(lifespan, is_eager=is_eager, has_answered=client.has_answered)
             async with anyio.create_task_group() as connection:
                 connection.start_soon(_write, client, receive, surplus)
-                await revisions.serve(server, _messages(client, lifespan, arrived), send)
+                await revisions.serve(server, _messages(_lines(client, descriptor, arrived), client, lifespan), send)
         if serving.cancelled_caught:
             # Everything is stored and closed. One thread still reads stdin, and nothing can wake it.
             logging.shutdown()
@@ -93,26 +96,40 @@ async def _serve(client: ClientConnection, lifespan: Lifespan, *, is_eager: bool
         group.cancel_scope.cancel()
 
 
+async def _lines(
+    client: ClientConnection, descriptor: Descriptor, arrived: asyncio.Event
+) -> AsyncIterator[bytes | Overlong]:
+    """Yield the lines of the client: those that its thread has read, then those that the event loop reads."""
+    is_reading = True
+    while is_reading:
+        arrived.clear()
+        lines, is_reading = client.take()
+        for line in lines:
+            yield line
+        if is_reading and not lines:
+            await arrived.wait()
+    with descriptor:
+        while client.is_open and (chunk := await descriptor.read(CHUNK_BYTES)):
+            for line in client.splitter.split(chunk):
+                yield line
+    for line in client.splitter.rest():
+        yield line
+
+
 async def _messages(
-    client: ClientConnection, lifespan: Lifespan, arrived: asyncio.Event
+    lines: AsyncIterator[bytes | Overlong], client: ClientConnection, lifespan: Lifespan
 ) -> AsyncIterator[SessionMessage]:
     """Yield the messages of the client; log other lines, and respond to them."""
-    is_open = True
-    while is_open:
-        arrived.clear()
-        lines, is_open = client.take()
-        for line in lines:
-            is_long = isinstance(line, bytes) and len(line) > _THREAD_BYTES
-            parsed, message = await to_thread.run_sync(_parse, line) if is_long else _parse(line)
-            if parsed.problem is not None:
-                # errors are logged at every log level
-                _log.error("a line on stdin is not a message: %s", parsed.problem)
-            if parsed.response is not None:
-                await _in_thread(client.write, parsed.response + b"\n")
-            if message is not None:
-                yield message
-        if is_open and not lines:
-            await arrived.wait()
+    async for line in lines:
+        is_long = isinstance(line, bytes) and len(line) > _THREAD_BYTES
+        parsed, message = await to_thread.run_sync(_parse, line) if is_long else _parse(line)
+        if parsed.problem is not None:
+            # errors are logged at every log level
+            _log.error("a line on stdin is not a message: %s", parsed.problem)
+        if parsed.response is not None:
+            await _in_thread(client.write, parsed.response + b"\n")
+        if message is not None:
+            yield message
     await lifespan.wait_for_calls()
 
 
