@@ -1,30 +1,24 @@
-"""HTTP without a proxy: httpcore2's connections, below httpx2's client."""
+"""HTTP without a proxy, below httpx2's client."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+import asyncio
 from ssl import SSLContext
-from typing import cast
 
-import anyio
-import httpcore2
 import httpx2
 
-from journey_mcp.net.asyncio_backend import AsyncioBackend
+from journey_mcp.net.http11 import Connection, Origin
 
 
 class DirectTransport(httpx2.AsyncBaseTransport):
-    """Sends requests as they are to the hosts that they name, and reuses connections for some seconds.
-
-    A list of idle connections is all of httpcore2's pool that is needed; the rest takes a tenth of a request's time.
-    """
+    """Sends requests as they are to the hosts that they name, and reuses connections for some seconds."""
 
     def __init__(self, tls: SSLContext | None, *, max_idle: int, idle_s: float) -> None:
+        if tls is not None:
+            tls.set_alpn_protocols(["http/1.1"])
         self._tls = tls
         self._max_idle = max_idle
         self._idle_s = idle_s
-        self._backend = AsyncioBackend()
-        self._idle: list[httpcore2.AsyncHTTPConnection] = []
+        self._idle: list[tuple[Connection, float]] = []
+        """Idle connections, the one that was used last at the end, each with when it expires."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request; return its response once the headers have arrived.
@@ -32,83 +26,34 @@ class DirectTransport(httpx2.AsyncBaseTransport):
         Raises:
             httpx2.TransportError: as for every transport of httpx2.
         """
-        url = request.url
-        sent = httpcore2.Request(
-            request.method,
-            httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=cast(httpx2.AsyncByteStream, request.stream),
-            extensions=request.extensions,
-        )
-        connection = await self._connection(sent.url.origin)
-        try:
-            with _as_errors_of_httpx2():
-                received = await connection.handle_async_request(sent)
-        except BaseException:
-            await _close([connection])
-            raise
-        body = _Body(received, partial(self._keep, connection))
-        return httpx2.Response(received.status, headers=received.headers, stream=body, extensions=received.extensions)
+        origin = Origin.of(request.url)
+        connection = self._reused(origin)
+        if connection is None:
+            connect_s = request.extensions.get("timeout", {}).get("connect")
+            connection = await Connection.open(origin, self._tls, connect_s)
+        return await connection.exchange(request, self._keep)
 
     async def aclose(self) -> None:
         """Close the idle connections."""
-        await _close(self._idle)
+        for connection, _ in self._idle:
+            connection.close()
 
-    async def _connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncHTTPConnection:
-        """Return an idle connection, or one that connects with its first request."""
-        expired = [connection for connection in self._idle if connection.has_expired()]
-        self._idle = [connection for connection in self._idle if connection not in expired]
-        # the one that was used last: it is the least likely to end now
-        found = next((idle for idle in reversed(self._idle) if idle.can_handle_request(origin)), None)
-        if found is not None:
-            self._idle.remove(found)
-        await _close(expired)
-        return found or httpcore2.AsyncHTTPConnection(
-            origin, ssl_context=self._tls, keepalive_expiry=self._idle_s, network_backend=self._backend
-        )
+    def _reused(self, origin: Origin) -> Connection | None:
+        """Return the idle connection to this server that was used last: it is the least likely to end now."""
+        now, kept, found = asyncio.get_running_loop().time(), [], None
+        for connection, expires_at in reversed(self._idle):
+            if now >= expires_at or not connection.is_usable:
+                connection.close()
+            elif found is None and connection.origin == origin:
+                found = connection
+            else:
+                kept.append((connection, expires_at))
+        self._idle = kept[::-1]
+        return found
 
-    async def _keep(self, connection: httpcore2.AsyncHTTPConnection) -> None:
-        """Keep a connection whose response was read to its end; any other one is closed already."""
-        if connection.is_idle():
-            surplus = self._idle[: max(0, len(self._idle) + 1 - self._max_idle)]
-            self._idle = [*self._idle[len(surplus) :], connection]
-            await _close(surplus)
-
-
-class _Body(httpx2.AsyncByteStream):
-    """The body of a response as it arrives."""
-
-    def __init__(self, response: httpcore2.Response, keep: Callable[[], Awaitable[None]]) -> None:
-        self._response = response
-        self._keep = keep
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _as_errors_of_httpx2():
-            async for chunk in cast(AsyncIterable[bytes], self._response.stream):
-                yield chunk
-
-    async def aclose(self) -> None:
-        with anyio.CancelScope(shield=True):  # else the connection would stay open, and be lost
-            await self._response.aclose()
-            await self._keep()
-
-
-async def _close(connections: Sequence[httpcore2.AsyncHTTPConnection]) -> None:
-    if connections:
-        with anyio.CancelScope(shield=True):
-            for connection in connections:
-                await connection.aclose()
-
-
-@contextmanager
-def _as_errors_of_httpx2() -> Iterator[None]:
-    try:
-        yield
-    except (
-        httpcore2.NetworkError,
-        httpcore2.ProtocolError,
-        httpcore2.TimeoutException,
-        httpcore2.UnsupportedProtocol,
-    ) as error:
-        # both libraries name them alike
-        raise getattr(httpx2, type(error).__name__)(str(error)) from error
+    def _keep(self, connection: Connection) -> None:
+        expires_at = asyncio.get_running_loop().time() + self._idle_s
+        self._idle.append((connection, expires_at))
+        for surplus, _ in self._idle[: -self._max_idle]:
+            surplus.close()
+        self._idle = self._idle[-self._max_idle :]

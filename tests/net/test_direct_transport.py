@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import anyio
 import httpx2
@@ -251,6 +252,69 @@ async def test_an_answer_before_the_end_of_the_request_is_read(http: DirectTrans
         response = await http.handle_async_request(request(port, bytes(LARGE)))
         await response.aclose()
     assert response.status_code == 413
+
+
+async def test_an_interim_answer_is_not_the_last_one(http: DirectTransport) -> None:
+    """Servers send them before they begin to work."""
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await received(reader)
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early hints\r\nlink: x\r\n\r\n" + ok(b"last"))
+
+    async with listening(visit) as port:
+        assert await sent(http, request(port, b"a")) == b"last"
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"])
+async def test_an_answer_that_is_not_http_is_an_error(http: DirectTransport, answer: bytes) -> None:
+    """Its connection is closed."""
+    has_ended = asyncio.Event()
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await received(reader)
+        writer.write(answer)
+        assert await reader.read() == b""
+        has_ended.set()
+
+    async with listening(visit) as port:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await sent(http, request(port, b"a"))
+        await has_ended.wait()
+
+
+async def test_a_request_that_cannot_be_written_is_an_error(http: DirectTransport) -> None:
+    """Nothing of it is sent, not even its beginning."""
+    came = b"nothing"
+
+    async def visit(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came = await reader.read()
+
+    async with listening(visit) as port:
+        message = request(port, b"body")
+        message.headers["content-length"] = "5"
+        with pytest.raises(httpx2.LocalProtocolError):
+            await sent(http, message)
+        await until(lambda: came == b"")
+
+
+async def test_other_protocols_are_refused(http: DirectTransport) -> None:
+    """Before anything is connected."""
+    with pytest.raises(httpx2.UnsupportedProtocol, match="'ftp' is neither 'http' nor 'https'"):
+        await sent(http, request(21, scheme="ftp"))
+
+
+async def test_a_response_may_be_closed_twice(http: DirectTransport) -> None:
+    """Its connection is kept once."""
+    visits = Visits()
+    async with listening(visits.echo) as port:
+        response = await http.handle_async_request(request(port, b"a"))
+        await response.aread()
+        for _ in range(2):
+            await cast(httpx2.AsyncByteStream, response.stream).aclose()
+        assert await asyncio.gather(*(sent(http, request(port, b"b")) for _ in range(2))) == [b"b", b"b"]
+        assert visits.made == 2
+        await http.aclose()
 
 
 async def closes(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
