@@ -110,3 +110,24 @@ def test_a_server_reads_a_file(tmp_path: Path, has_end: bool) -> None:
             check=True,
         )
     assert {json.loads(answer)["id"] for answer in ended.stdout.splitlines()} == set(range(1, 100))
+
+
+def test_a_server_ends_when_nobody_can_read_its_answers(tmp_path: Path) -> None:
+    """Although the client could still send."""
+    (stdin, to_server), (from_server, stdout) = os.pipe(), os.pipe()
+    environment = {**os.environ, **environment_for(NOWHERE, tmp_path)}
+    with (
+        subprocess.Popen(COMMAND, env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE) as server,
+        os.fdopen(to_server, "wb", buffering=0) as requests,
+    ):
+        os.close(stdin)
+        os.close(stdout)
+        with os.fdopen(from_server, "rb") as answers:
+            requests.write(lines(modern("tools/list")))
+            assert json.loads(answers.readline())["id"] == 1
+            requests.write(lines(modern("ping", 2)))
+            assert json.loads(answers.readline())["id"] == 2
+        requests.write(lines(modern("ping", 3)))
+        assert server.stderr
+        assert b"the client closed the connection" in server.stderr.read()
+        assert server.wait(TIMEOUT_S) == 0

@@ -1,12 +1,12 @@
 """One connection, in whatever protocol revision the client speaks."""
 
 from collections.abc import AsyncIterable
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Protocol, Self
 
 import anyio
 import mcp_types as types
 from anyio.abc import ObjectSendStream
-from anyio.streams.memory import MemoryObjectSendStream
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
@@ -19,23 +19,55 @@ _MAX_EARLY = 8
 Incoming = SessionMessage | Exception
 
 
-async def serve(
-    server: Server[Any], incoming: AsyncIterable[Incoming], outgoing: MemoryObjectSendStream[SessionMessage]
-) -> None:
+class Outgoing(Protocol):
+    """Takes messages to the client, as the SDK's streams do."""
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send a message.
+
+        Raises:
+            anyio.BrokenResourceError, anyio.ClosedResourceError: the client is gone.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End the stream."""
+        ...
+
+
+class _Shared:
+    """The outgoing stream as each session has it: a session that ends does not close it."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self.send = outgoing.send
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def serve(server: Server[Any], incoming: AsyncIterable[Incoming], outgoing: Outgoing) -> None:
     """Serve one client until `incoming` ends, like `Server.run`, but accept `initialize` after `server/discover`.
 
     Some clients send `server/discover`, wait a second, and send `initialize` when no response has arrived. The SDK
     chooses the revision by the first request and rejects the second. Here the first request other than
     `server/discover` chooses; until then there is a session for each of the two kinds.
     """
-    async with server.lifespan(server) as state, anyio.create_task_group() as group, outgoing:
+    async with server.lifespan(server) as state, anyio.create_task_group() as group, aclosing(outgoing):
 
         def start() -> ObjectSendStream[Incoming]:
             send, receive = anyio.create_memory_object_stream[Incoming](0)
             options = server.create_initialization_options(NotificationOptions(resources_changed=True))
 
             async def run() -> None:
-                await serve_dual_era_loop(server, receive, outgoing.clone(), lifespan_state=state, init_options=options)
+                await serve_dual_era_loop(
+                    server, receive, _Shared(outgoing), lifespan_state=state, init_options=options
+                )
 
             group.start_soon(run)
             return send

@@ -8,12 +8,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import anyio
 import mcp_types as types
 from anyio import to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp.shared.message import SessionMessage
 
 from journey_mcp.core.errors import SetupError
@@ -24,13 +23,12 @@ from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.transports import jsonrpc, revisions
 from journey_mcp.server.transports.descriptor import Descriptor
+from journey_mcp.server.transports.stdout import Stdout
 from journey_mcp.settings import Settings, read_settings
 
 _log = logging.getLogger(__name__)
 _THREAD_BYTES = 256 * 1024
 """Longer lines are parsed in a thread, so that they do not block other calls."""
-_Argument = TypeVar("_Argument")
-_Result = TypeVar("_Result")
 Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
 """Returns the settings, and a replacement for `open_studio` or `None`; may raise `SetupError`."""
 
@@ -79,16 +77,18 @@ async def _serve(client: ClientConnection, lifespan: Lifespan, *, is_eager: bool
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as serving:
             group.start_soon(_drain_on_signal, lifespan, serving)
-            send, receive = anyio.create_memory_object_stream[SessionMessage](0)
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
             descriptor = Descriptor(client.input)
             hand_over = partial(client.hand_over, wake, ends=descriptor.can_be_watched)
             surplus = await to_thread.run_sync(hand_over, abandon_on_cancel=True)
             server = make_server(lifespan, is_eager=is_eager, has_answered=client.has_answered)
+            stdout = Stdout(client, surplus)
             async with anyio.create_task_group() as connection:
-                connection.start_soon(_write, client, receive, surplus)
-                await revisions.serve(server, _messages(_lines(client, descriptor, arrived), client, lifespan), send)
+                connection.start_soon(stdout.until_lost)
+                messages = _messages(_lines(client, descriptor, arrived), stdout, lifespan)
+                await revisions.serve(server, messages, stdout)
+                connection.cancel_scope.cancel()
         if serving.cancelled_caught:
             # Everything is stored and closed. One thread still reads stdin, and nothing can wake it.
             logging.shutdown()
@@ -117,7 +117,7 @@ async def _lines(
 
 
 async def _messages(
-    lines: AsyncIterator[bytes | Overlong], client: ClientConnection, lifespan: Lifespan
+    lines: AsyncIterator[bytes | Overlong], stdout: Stdout, lifespan: Lifespan
 ) -> AsyncIterator[SessionMessage]:
     """Yield the messages of the client; log other lines, and respond to them."""
     async for line in lines:
@@ -127,7 +127,7 @@ async def _messages(
             # errors are logged at every log level
             _log.error("a line on stdin is not a message: %s", parsed.problem)
         if parsed.response is not None:
-            await _in_thread(client.write, parsed.response + b"\n")
+            await stdout.write(parsed.response + b"\n")
         if message is not None:
             yield message
     await lifespan.wait_for_calls()
@@ -138,29 +138,6 @@ def _parse(line: bytes | Overlong) -> tuple[jsonrpc.ParsedLine, SessionMessage |
     if parsed.message is None:
         return parsed, None
     return parsed, SessionMessage(types.jsonrpc_message_adapter.validate_python(parsed.message, by_name=False))
-
-
-async def _write(
-    client: ClientConnection, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None
-) -> None:
-    async with outgoing:
-        async for item in outgoing:
-            message = item.message
-            if (
-                surplus is not None
-                and isinstance(message, types.JSONRPCResponse | types.JSONRPCError)
-                and message.id == surplus
-            ):
-                surplus = None
-                continue
-            line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-            if not client.write_at_once(line):
-                await _in_thread(client.write, line)
-
-
-async def _in_thread(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
-    """Call what blocks until the client reads. A shutdown does not wait for it."""
-    return await to_thread.run_sync(function, argument, abandon_on_cancel=True)
 
 
 async def _drain_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None:
