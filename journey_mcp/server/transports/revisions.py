@@ -1,12 +1,11 @@
 """One connection, in whatever protocol revision the client speaks."""
 
-from collections.abc import AsyncIterable
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Any, Protocol, Self
 
 import anyio
 import mcp_types as types
-from anyio.abc import ObjectSendStream
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
@@ -51,7 +50,63 @@ class _Shared:
         pass
 
 
-async def serve(server: Server[Any], incoming: AsyncIterable[Incoming], outgoing: Outgoing) -> None:
+class _Session:
+    """The incoming stream of a session: what it is sent, and then, once it is chosen, the rest of what comes."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = anyio.create_memory_object_stream[Incoming](0)
+        self._rest: AsyncIterator[Incoming] | None = None
+        self.has_ended = anyio.Event()
+        """All has been received, or the session does not receive any more."""
+
+    async def send(self, item: Incoming) -> None:
+        """Let the session receive an item; return once it has."""
+        await self._send.send(item)
+
+    async def take(self, rest: AsyncIterator[Incoming]) -> None:
+        """Let the session receive the rest; return once it has. That saves a stream between it and the client."""
+        self._rest = rest
+        self._send.close()
+        await self.has_ended.wait()
+
+    def end(self) -> None:
+        """End the stream."""
+        self._send.close()
+
+    async def receive(self) -> Incoming:
+        """Return the next item.
+
+        Raises:
+            anyio.EndOfStream: there is none.
+        """
+        try:
+            return await anext(self)
+        except StopAsyncIteration:
+            raise anyio.EndOfStream from None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Incoming:
+        if self._rest is None:
+            with suppress(anyio.EndOfStream):
+                return await self._receive.receive()
+        if self._rest is None:
+            raise StopAsyncIteration
+        return await anext(self._rest)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        self._receive.close()
+        self.has_ended.set()
+
+
+async def serve(server: Server[Any], incoming: AsyncIterator[Incoming], outgoing: Outgoing) -> None:
     """Serve one client until `incoming` ends, like `Server.run`, but accept `initialize` after `server/discover`.
 
     Some clients send `server/discover`, wait a second, and send `initialize` when no response has arrived. The SDK
@@ -60,38 +115,36 @@ async def serve(server: Server[Any], incoming: AsyncIterable[Incoming], outgoing
     """
     async with server.lifespan(server) as state, anyio.create_task_group() as group, aclosing(outgoing):
 
-        def start() -> ObjectSendStream[Incoming]:
-            send, receive = anyio.create_memory_object_stream[Incoming](0)
+        def start() -> _Session:
+            session = _Session()
             options = server.create_initialization_options(NotificationOptions(resources_changed=True))
 
             async def run() -> None:
                 await serve_dual_era_loop(
-                    server, receive, _Shared(outgoing), lifespan_state=state, init_options=options
+                    server, session, _Shared(outgoing), lifespan_state=state, init_options=options
                 )
 
             group.start_soon(run)
-            return send
+            return session
 
-        sessions: dict[bool, ObjectSendStream[Incoming]] = {}
-        chosen: ObjectSendStream[Incoming] | None = None
+        sessions: dict[bool, _Session] = {}
         early: list[Incoming] = []
         async for item in incoming:
-            if chosen is None:
-                request = item.message if isinstance(item, SessionMessage) else None
-                if not isinstance(request, types.JSONRPCRequest):
-                    early = [*early, item][:_MAX_EARLY]
-                    continue
-                is_modern = _is_modern(request)
-                session = sessions[is_modern] = sessions.get(is_modern) or start()
-                if request.method == _DISCOVER:
-                    await session.send(item)
-                    continue
-                chosen = session
-                for earlier in early:
-                    await chosen.send(earlier)
-            await chosen.send(item)
+            request = item.message if isinstance(item, SessionMessage) else None
+            if not isinstance(request, types.JSONRPCRequest):
+                early = [*early, item][:_MAX_EARLY]
+                continue
+            is_modern = _is_modern(request)
+            session = sessions[is_modern] = sessions.get(is_modern) or start()
+            if request.method == _DISCOVER:
+                await session.send(item)
+                continue
+            for chosen in (*early, item):
+                await session.send(chosen)
+            await session.take(incoming)
+            break
         for session in sessions.values():
-            await session.aclose()
+            session.end()
 
 
 def _is_modern(request: types.JSONRPCRequest) -> bool:
