@@ -130,8 +130,8 @@ async def test_no_response_of_a_provider_speaks_to_the_model(
     service: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither in a result nor in an error, a notice or a log line, whatever its status is."""
-    answers = [(200, word) for word in WORDS_OF_STATUS]
-    answers += [(status, "failed") for status in (302, 400, 401, 402, 403, 404, 409, 422, 500)]
+    refused = [(status, "failed") for status in (302, 400, 401, 402, 403, 404, 409, 422, 500)]
+    answers = [*((200, word) for word in WORDS_OF_STATUS), *refused]
     async with sandbox.running(coarse(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, service))
         async with client_of(settings) as client:
@@ -149,4 +149,12 @@ async def test_no_response_of_a_provider_speaks_to_the_model(
                 assert text.type == "text"
                 for said in (text.text, *texts_of(made.structured_content)):
                     check_is_data(said)
+            # closing waits for images with short-lived links: polls meet every status, then a word that ends the task
+            polls = [*((status, word, 1) for status, word in refused), (200, "failed", 9), (200, "Error", 9)]
+            upstream.sandbox.faults.replace(
+                sandbox.Fault(
+                    on="fetch", kind="status", status=status, body=HOSTILE | {"id": "7", "status": word}, times=times
+                )
+                for status, word, times in polls
+            )
     check_is_data(caplog.text)
