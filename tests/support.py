@@ -9,7 +9,7 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -108,13 +108,13 @@ def database_of_version(file: Path, version: int) -> Iterator[sa.Connection]:
     engine.dispose()
 
 
-def _prepare_database(settings: Settings) -> None:
-    file = settings.resolved_data_dir() / "tasks.db"
-    if settings.database_url is None and not file.exists():
-        with suppress(OSError):  # opening the studio reports what is wrong with the folder
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            file.write_bytes(_migrated_database())
+def create_database(folder: Path) -> None:
+    """Create the database of a data folder, empty and with all tables, unless it exists."""
+    file = folder / "tasks.db"
+    if not file.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_bytes(_migrated_database())
 
 
 @asynccontextmanager
@@ -126,7 +126,9 @@ async def running_studio(
     principals: PrincipalLimits = NO_PRINCIPAL_LIMITS,
 ) -> AsyncIterator[Studio]:
     """Open a studio on a manual clock."""
-    _prepare_database(settings)
+    if settings.database_url is None:
+        with suppress(OSError):  # opening the studio reports what is wrong with the folder
+            create_database(settings.resolved_data_dir())
     async with open_studio(settings, clock or ManualClock(), adapters, listening, principals) as studio:
         yield studio
 
@@ -238,6 +240,14 @@ async def client_of(
 ) -> AsyncIterator[Client]:
     """Open a client in this process, connected to a server on a manual clock."""
     server = make_server(Lifespan(settings, running_studio, is_local=is_local))
+    async with Client(server, mode=mode, **more) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_at(studio: Studio, mode: str = "auto", **more: Any) -> AsyncIterator[Client]:
+    """Open a client in this process, connected to a server of its own at a studio, which stays open."""
+    server = make_server(Lifespan(studio.settings, lambda _: nullcontext(studio), is_local=True))
     async with Client(server, mode=mode, **more) as client:
         yield client
 

@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 from manual_clock import ManualClock
 from mcp import Client
-from support import client_of, settings_for
+from support import client_of, create_database, settings_for
 
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Cost
@@ -49,6 +49,7 @@ def make_task(prompt: str, *, age_s: float = 0.0, **more: Any) -> Task:
 async def client_with(folder: Path, *tasks: Task, mode: str = "auto", **more: Any) -> AsyncIterator[Client]:
     """Connect a client to a server whose database has these tasks."""
     settings = settings_for("http://127.0.0.1:9", folder, **more)
+    create_database(folder)
     async with open_store(settings.resolved_database_url()) as store:
         for task in tasks:
             assert await store.tasks.add(task, worker_id="x", lease_until=math.inf)

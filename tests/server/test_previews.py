@@ -4,7 +4,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from manual_clock import ManualClock
 from mcp import Client
 from mcp.client.extension import ClientExtension
 from PIL import Image
-from support import client_of, coarse, make_environment, settings_for
+from support import client_at, client_of, coarse, make_environment, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.server.extensions import apps
@@ -71,21 +71,28 @@ def preview_of(result: types.CallToolResult) -> Image.Image:
 NAMES = [name for host in HOSTS for name in host.names]
 
 
-@pytest.mark.parametrize(("name", "mode"), list(zip(NAMES, cycle(MODES), strict=False)))
-async def test_known_hosts_get_a_preview(tmp_path: Path, mode: str, name: str) -> None:
+SDKS = ["mcp", "langchain-mcp-adapters", "ai-sdk", "claude-code-fork", "openai-mcp", ""]
+
+
+async def test_known_hosts_get_a_preview(tmp_path: Path) -> None:
     """In both eras, whatever the version."""
-    async with connected(tmp_path, mode, name) as client:
-        made = await client.call_tool("imagine", KITE)
-        assert kinds(made) == ["text", "image"]
-        assert max(preview_of(made).size) == 512
+    async with make_environment(tmp_path) as here:
+        for name, mode in zip(NAMES, cycle(MODES), strict=False):
+            host = types.Implementation(name=name, version="1")
+            async with client_at(here.studio, mode, client_info=host) as client:
+                made = await client.call_tool("imagine", {**KITE, "fresh": True})
+                assert kinds(made) == ["text", "image"], name
+                assert max(preview_of(made).size) == 512
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["mcp", "langchain-mcp-adapters", "ai-sdk", "claude-code-fork", "openai-mcp", ""])
-async def test_unknown_names_and_those_of_sdks_get_none(tmp_path: Path, mode: str, name: str) -> None:
+async def test_unknown_names_and_those_of_sdks_get_none(tmp_path: Path) -> None:
     """An image block makes some of them fail."""
-    async with connected(tmp_path, mode, name) as client:
-        assert kinds(await client.call_tool("imagine", KITE)) == ["text"]
+    async with make_environment(tmp_path) as here:
+        for name, mode in product(SDKS, MODES):
+            host = types.Implementation(name=name, version="1")
+            async with client_at(here.studio, mode, client_info=host) as client:
+                made = await client.call_tool("imagine", {**KITE, "fresh": True})
+                assert kinds(made) == ["text"], (name, mode)
 
 
 async def test_a_known_proxy_does_not_hide_a_host(tmp_path: Path) -> None:

@@ -74,34 +74,33 @@ async def test_an_upscale_of_a_url_has_no_parent(tmp_path: Path) -> None:
         assert "(upscale_2x at journeyapi)" in text_of(result)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        ({"image": "ID.2", "action": "upscale"}, "unknown_action", "Did you mean upscale_2x"),
-        ({"image": "ID.2", "action": "pan_left"}, "action_required", "single costs 2 credits"),
-        ({"image": "ID.9", "action": "vary"}, "unknown_image", "has no image 9"),
-        ({"image": "https://images.example.com/a.png", "action": "vary"}, "image_not_refinable", "made here"),
-        ({"image": "ID.2", "action": "vary", "prompt": "x"}, "unsupported_option", "would ignore prompt"),
-        ({"image": "ID.2"}, "invalid_arguments", "action is missing"),
-        ({"action": "vary"}, "invalid_arguments", "image is missing"),
-        ({"image": "ID.2", "action": "vary", "model": "x"}, "invalid_arguments", "there is no argument model"),
-    ],
-)
-async def test_an_error_lets_a_model_correct_its_call(
-    tmp_path: Path, arguments: dict[str, Any], code: str, says: str
-) -> None:
+WRONG_CALLS = [
+    ({"image": "ID.2", "action": "upscale"}, "unknown_action", "Did you mean upscale_2x"),
+    ({"image": "ID.2", "action": "pan_left"}, "action_required", "single costs 2 credits"),
+    ({"image": "ID.9", "action": "vary"}, "unknown_image", "has no image 9"),
+    ({"image": "https://images.example.com/a.png", "action": "vary"}, "image_not_refinable", "made here"),
+    ({"image": "ID.2", "action": "vary", "prompt": "x"}, "unsupported_option", "would ignore prompt"),
+    ({"image": "ID.2"}, "invalid_arguments", "action is missing"),
+    ({"action": "vary"}, "invalid_arguments", "image is missing"),
+    ({"image": "ID.2", "action": "vary", "model": "x"}, "invalid_arguments", "there is no argument model"),
+]
+"""The arguments, the code of the error, and a part of its message."""
+
+
+async def test_an_error_lets_a_model_correct_its_call(tmp_path: Path) -> None:
     """Code, message, next step; nothing was sent."""
     async with session(tmp_path) as (client, upstream):
         first = await grid(client)
-        given = {name: value.replace("ID", first) for name, value in arguments.items()}
-        result = await client.call_tool("refine_image", given)
-        plain = result.structured_content
-        assert plain is not None
-        assert result.is_error
-        assert plain["error"]["code"] == code
-        assert says in plain["error"]["message"]
-        assert plain["next_step"]
-        assert len(upstream.sandbox.request_log.submissions) == 1
+        for arguments, code, says in WRONG_CALLS:
+            given = {name: value.replace("ID", first) for name, value in arguments.items()}
+            result = await client.call_tool("refine_image", given)
+            plain = result.structured_content
+            assert plain is not None
+            assert result.is_error, says
+            assert plain["error"]["code"] == code
+            assert says in plain["error"]["message"]
+            assert plain["next_step"], says
+            assert len(upstream.sandbox.request_log.submissions) == 1, says
 
 
 async def test_a_duplicate_call_returns_the_running_task(tmp_path: Path) -> None:

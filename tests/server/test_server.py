@@ -142,7 +142,7 @@ async def test_links_to_images_are_optional(tmp_path: Path) -> None:
 @pytest.mark.parametrize("placeholder", [None, "", "null", "auto"])
 async def test_every_model_accepts_a_call_with_every_argument(tmp_path: Path, placeholder: str | None) -> None:
     """Strict schemas require all arguments; omitted ones arrive as placeholders."""
-    async with session("auto", tmp_path) as (client, _):
+    async with session("auto", tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as (client, _):
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         properties = tools["imagine"].input_schema["properties"]
         for model in properties["model"]["enum"]:
@@ -278,72 +278,71 @@ OTHER_API = (
 """The error of a call with the arguments of another vendor's tool."""
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "code", "says"),
-    [
-        ("imagine", {}, "invalid_arguments", "prompt is missing"),
-        ("imagine", {"prompt": ""}, "empty_prompt", "is empty"),
-        ("imagine", {"prompt": None}, "invalid_arguments", "prompt"),
-        (
-            "imagine",
-            {"prompt": "p", "n": 4, "size": "1024x1024", "quality": "hd"},
-            "invalid_arguments",
-            OTHER_API,
-        ),
-        ("keep_image", {}, "invalid_arguments", "data is missing"),
-        ("keep_image", {"data": "x" * 900_001}, "invalid_arguments", "at most 900,000 are accepted"),
-        ("keep_image", {"data": "a cat"}, "unusable_image", "data is not a data URI"),
-        ("keep_image", {"data": "data:image/png;base64,iVBORw0KGgo!"}, "unusable_image", "data is not base64"),
-        ("keep_image", {"data": "data:image/png;base64,iVBORw0KGgo="}, "unusable_image", "data cannot be used"),
-        ("keep_image", {"data": DATA, "mask_of": "a.png"}, "invalid_arguments", "mask_of='a.png' is not the id"),
-        ("keep_image", {"data": DATA, "mask_of": f"tsk_{'A' * 22}.1"}, "unknown_image", "no task"),
-        ("keep_image", {"data": DATA, "mask_of": f"up_{'A' * 22}"}, "unknown_image", "There is no image up_AAA"),
-        ("keep_image", {"data": DATA, "name": "cat.png"}, "invalid_arguments", "keep_image takes: data, mask_of"),
-        ("cancel_task", {"taskId": "tsk_a"}, "invalid_arguments", "no argument taskId (use task_ids=['tsk_a'])"),
-        ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
-        ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),
-        (
-            "imagine",
-            {"prompt": "p", "reference_images": [5]},
-            "invalid_arguments",
-            "reference_images.0=5 is not text: give the id",
-        ),
-        ("imagine", {"prompt": "a\0b"}, "invalid_arguments", "prompt has characters that are not text"),
-        ("imagine", {"prompt": "p", "model": "dall-e"}, "unknown_model", "'dall-e'"),
-        ("imagine", {"prompt": "p", "model": "seededit"}, "edit_only_model", "seededit"),
-        ("imagine", {"prompt": "p", "seed": 5}, "unsupported_option", "seed=5"),
-        ("imagine", {"prompt": "p", "webhook_url": "http://x"}, "invalid_webhook", "http://x"),
-        ("imagine", {"prompt": "p", "model": "grok-image", "reference_images": ["x"]}, "malformed_url", "'x'"),
-        ("edit_image", {"prompt": "p"}, "invalid_arguments", "image is missing"),
-        ("edit_image", {"prompt": "p", "image": "tsk_AAAAAAAAAAAAAAAAAAAAAA.1"}, "unknown_image", "no task"),
-        (
-            "edit_image",
-            {"prompt": "p", "image": "https://x/a.png", "mask": "https://x/m.png"},
-            "unsupported_option",
-            "mask",
-        ),
-        ("fetch_task", {"task_ids": [f"t{n}" for n in range(21)]}, "invalid_arguments", "at most 20"),
-        ("fetch_task", {"wait_for": "some"}, "invalid_arguments", "'all' or 'any'"),
-    ],
-)
-async def test_an_error_lets_a_model_correct_its_call(
-    tmp_path: Path, tool: str, arguments: dict[str, Any], code: str, says: str
-) -> None:
+WRONG_CALLS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("imagine", {}, "invalid_arguments", "prompt is missing"),
+    ("imagine", {"prompt": ""}, "empty_prompt", "is empty"),
+    ("imagine", {"prompt": None}, "invalid_arguments", "prompt"),
+    (
+        "imagine",
+        {"prompt": "p", "n": 4, "size": "1024x1024", "quality": "hd"},
+        "invalid_arguments",
+        OTHER_API,
+    ),
+    ("keep_image", {}, "invalid_arguments", "data is missing"),
+    ("keep_image", {"data": "x" * 900_001}, "invalid_arguments", "at most 900,000 are accepted"),
+    ("keep_image", {"data": "a cat"}, "unusable_image", "data is not a data URI"),
+    ("keep_image", {"data": "data:image/png;base64,iVBORw0KGgo!"}, "unusable_image", "data is not base64"),
+    ("keep_image", {"data": "data:image/png;base64,iVBORw0KGgo="}, "unusable_image", "data cannot be used"),
+    ("keep_image", {"data": DATA, "mask_of": "a.png"}, "invalid_arguments", "mask_of='a.png' is not the id"),
+    ("keep_image", {"data": DATA, "mask_of": f"tsk_{'A' * 22}.1"}, "unknown_image", "no task"),
+    ("keep_image", {"data": DATA, "mask_of": f"up_{'A' * 22}"}, "unknown_image", "There is no image up_AAA"),
+    ("keep_image", {"data": DATA, "name": "cat.png"}, "invalid_arguments", "keep_image takes: data, mask_of"),
+    ("cancel_task", {"taskId": "tsk_a"}, "invalid_arguments", "no argument taskId (use task_ids=['tsk_a'])"),
+    ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
+    ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),
+    (
+        "imagine",
+        {"prompt": "p", "reference_images": [5]},
+        "invalid_arguments",
+        "reference_images.0=5 is not text: give the id",
+    ),
+    ("imagine", {"prompt": "a\0b"}, "invalid_arguments", "prompt has characters that are not text"),
+    ("imagine", {"prompt": "p", "model": "dall-e"}, "unknown_model", "'dall-e'"),
+    ("imagine", {"prompt": "p", "model": "seededit"}, "edit_only_model", "seededit"),
+    ("imagine", {"prompt": "p", "seed": 5}, "unsupported_option", "seed=5"),
+    ("imagine", {"prompt": "p", "webhook_url": "http://x"}, "invalid_webhook", "http://x"),
+    ("imagine", {"prompt": "p", "model": "grok-image", "reference_images": ["x"]}, "malformed_url", "'x'"),
+    ("edit_image", {"prompt": "p"}, "invalid_arguments", "image is missing"),
+    ("edit_image", {"prompt": "p", "image": "tsk_AAAAAAAAAAAAAAAAAAAAAA.1"}, "unknown_image", "no task"),
+    (
+        "edit_image",
+        {"prompt": "p", "image": "https://x/a.png", "mask": "https://x/m.png"},
+        "unsupported_option",
+        "mask",
+    ),
+    ("fetch_task", {"task_ids": [f"t{n}" for n in range(21)]}, "invalid_arguments", "at most 20"),
+    ("fetch_task", {"wait_for": "some"}, "invalid_arguments", "'all' or 'any'"),
+]
+"""The tool, the arguments, the code of the error, and a part of its message."""
+
+
+async def test_an_error_lets_a_model_correct_its_call(tmp_path: Path) -> None:
     """A tool error with the value, the allowed values and the next step; nothing is sent, no task is created."""
     async with session("auto", tmp_path) as (client, upstream):
-        result = await client.call_tool(tool, arguments)
-        assert result.is_error
-        assert result.structured_content is not None
-        await check_schema(client, tool, result.structured_content)
-        failed = result.structured_content.get("tasks", [result.structured_content])[0]
-        assert (failed["error"]["code"], failed["status"]) == (code, "failed")
-        assert says in failed["error"]["message"]
-        assert failed["next_step"]
-        assert result.content[0].type == "text"
-        assert failed["error"]["message"] in result.content[0].text
-        assert upstream.sandbox.request_log.requests["imagine"] == 0
-        listed = await client.call_tool("fetch_task", {})
-        assert listed.structured_content == {"tasks": []}
+        for tool, arguments, code, says in WRONG_CALLS:
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error, says
+            assert result.structured_content is not None
+            await check_schema(client, tool, result.structured_content)
+            failed = result.structured_content.get("tasks", [result.structured_content])[0]
+            assert (failed["error"]["code"], failed["status"]) == (code, "failed"), says
+            assert says in failed["error"]["message"]
+            assert failed["next_step"], says
+            assert result.content[0].type == "text"
+            assert failed["error"]["message"] in result.content[0].text
+            assert upstream.sandbox.request_log.requests["imagine"] == 0, says
+            listed = await client.call_tool("fetch_task", {})
+            assert listed.structured_content == {"tasks": []}, says
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The first result of finished tasks: it has the paths of the copies that are there in time."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import mcp_types as types
 import pytest
 from manual_clock import ManualClock
+from support import client_at, make_environment
 
 from server.test_previews import KITE, MODES, connected, kinds
 
@@ -26,15 +28,18 @@ async def seconds_of_a_call(folder: Path, name: str, *faults: str, **more: Any) 
         return result, clock.elapsed() - began
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["mcp", "claude-code"])
-async def test_the_first_result_has_the_paths_of_its_copies(tmp_path: Path, mode: str, name: str) -> None:
+async def test_the_first_result_has_the_paths_of_its_copies(tmp_path: Path) -> None:
     """Of all candidates, with and without a preview, and in the text too."""
-    async with connected(tmp_path, mode, name) as client:
-        made = await client.call_tool("imagine", {**KITE, "model": "midjourney"})
-        assert sorted(map(str, paths_of(made))) == sorted(str(path) for path in (tmp_path / "pictures").iterdir())
-        assert isinstance(made.content[0], types.TextContent)
-        assert all(f"(copy: {path})" in made.content[0].text for path in paths_of(made))
+    async with make_environment(tmp_path) as here:
+        for name, mode in product(["mcp", "claude-code"], MODES):
+            host = types.Implementation(name=name, version="1")
+            async with client_at(here.studio, mode, client_info=host) as client:
+                made = await client.call_tool("imagine", {**KITE, "model": "midjourney", "fresh": True})
+                assert made.structured_content is not None
+                files = (tmp_path / "pictures").glob(f"{made.structured_content['task_id']}.*")
+                assert sorted(map(str, paths_of(made))) == sorted(map(str, files)), (name, mode)
+                assert isinstance(made.content[0], types.TextContent)
+                assert all(f"(copy: {path})" in made.content[0].text for path in paths_of(made))
 
 
 async def test_the_fetch_that_first_sees_a_task_finished_has_the_paths(tmp_path: Path) -> None:

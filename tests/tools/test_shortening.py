@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from manual_clock import ManualClock
 from mcp import Client
-from support import client_of, coarse, compact, environment_of, settings_for
+from support import client_of, coarse, compact, create_database, environment_of, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import Failure
@@ -274,6 +274,7 @@ async def test_a_client_gets_a_short_listing(kind: str, tmp_path: Path) -> None:
     settings = settings_for("http://127.0.0.1:9", tmp_path)
     now = ManualClock().now()
     stored = [replace(WORST[kind], id=new_task_id(), created_at=now - number) for number in range(20)]
+    create_database(tmp_path)
     async with open_store(settings.resolved_database_url()) as store:
         for task in stored:
             assert await store.tasks.add(task, worker_id="x", lease_until=math.inf)
