@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from store.test_replaced import HARMS, other_database
+from store.test_replaced import HARMS, create_other_database
 from support import Environment, created, make_environment, make_request
 
 from attack.attempts import Ground, Outcome
@@ -68,7 +68,7 @@ async def damaged_databases(ground: Ground) -> Outcome:
     for number in range(ground.count(40)):
         folder = ground.folder / f"{number}"
         folder.mkdir()
-        await other_database(folder)
+        create_other_database(folder)
         faults = ground.random.choice(((), ("fetch:delay=30,times=3",), ("submit:delay=10,times=2",)))
         more = {"JOURNEY_MCP_BUDGET": f"{_LIMIT}credits/day", "plan": "enterprise"}
         async with make_environment(folder, *faults, **more) as here:

@@ -5,7 +5,9 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
@@ -63,6 +65,11 @@ def without_tables(file: Path) -> None:
 def created_anew(file: Path) -> None:
     """Drop the tables and create new ones, as the next server does."""
     without_tables(file)
+    create_tables(file)
+
+
+def create_tables(file: Path) -> None:
+    """Create the tables as a server does when it starts."""
     engine = sa.create_engine(f"sqlite:///{file}", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         migrations.migrate(connection, 0.0)
@@ -83,10 +90,28 @@ HARMS: list[Callable[[Path], None]] = [
 harms = pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 
 
-async def other_database(folder: Path) -> None:
-    """Create a second database beside the one of the test, and close it."""
-    async with open_store(f"sqlite:///{folder / 'other.db'}"):
-        pass
+@cache
+def _other() -> bytes:
+    """Return the content of a second database."""
+    with TemporaryDirectory() as folder:
+        create_tables(Path(folder, "other.db"))
+        return Path(folder, "other.db").read_bytes()
+
+
+def create_other_database(folder: Path) -> None:
+    """Create a second database beside the one of the test."""
+    (folder / "other.db").write_bytes(_other())
+
+
+def fill(file: Path) -> None:
+    """Store 300 tasks as another process does, at once, and move everything from the log into the file."""
+    with closing(sqlite3.connect(file)) as connection:
+        found = connection.execute("SELECT * FROM tasks")
+        at, task = [name for name, *_ in found.description].index("id"), found.fetchone()
+        rows = [(*task[:at], f"tsk_filling_{number}", *task[at + 1 :]) for number in range(300)]
+        connection.executemany(f"INSERT INTO tasks VALUES ({', '.join('?' * len(task))})", rows)
+        connection.commit()
+        assert connection.execute("PRAGMA wal_checkpoint").fetchone()[0] == 0
 
 
 def is_known(file: Path, task_id: str) -> bool:
@@ -99,16 +124,18 @@ def is_known(file: Path, task_id: str) -> bool:
 
 
 @harms
-@pytest.mark.parametrize(("tasks_before", "is_read"), [(1, False), (1, True), (300, True)])
+@pytest.mark.parametrize(("is_filled", "is_read"), [(False, False), (False, True), (True, True)])
 async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_opened(
-    tmp_path: Path, harm: Callable[[Path], None], tasks_before: int, *, is_read: bool
+    tmp_path: Path, harm: Callable[[Path], None], *, is_filled: bool, is_read: bool
 ) -> None:
     """Whether its content is in the file or in the log beside it, and was read before or not; again and again."""
-    await other_database(tmp_path)
+    create_other_database(tmp_path)
     file = tmp_path / "tasks.db"
     async with open_store(f"sqlite:///{file}") as store:
-        for number in range(tasks_before):
-            await store.tasks.add(replace(TASK, id=f"tsk_{number}"), worker_id="me", lease_until=200)
+        await store.tasks.add(replace(TASK, id="tsk_0"), worker_id="me", lease_until=200)
+        if is_filled:
+            fill(file)
+            await store.tasks.add(replace(TASK, id="tsk_1"), worker_id="me", lease_until=200)
         if is_read:
             await store.tasks.get(["tsk_0"], principal="local")
         harm(file)
@@ -150,7 +177,7 @@ async def test_a_server_that_is_started_again_goes_on_with_what_is_there(tmp_pat
 @pytest.mark.parametrize("harm", [emptied, written_over, garbled], ids=lambda harm: harm.__name__)
 async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     """With its content: nothing was written into it meanwhile."""
-    await other_database(tmp_path)
+    create_other_database(tmp_path)
     file = tmp_path / "tasks.db"
     async with open_store(f"sqlite:///{file}") as store:
         await store.tasks.add(TASK, worker_id="me", lease_until=200)
@@ -195,7 +222,7 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     """Calls are refused at no cost; a running task is delivered all the same, also to a later fetch."""
-    await other_database(tmp_path)
+    create_other_database(tmp_path)
     more = {"JOURNEY_MCP_BUDGET": "12credits/day", "JOURNEY_MCP_KEEP_IMAGES": "off"}
     async with make_environment_without_copies(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
         for number in range(2):
