@@ -30,6 +30,9 @@ _STEP_S = 1e-6
 """Time advances in whole steps, so that no deadline is missed by a rounding error."""
 _SPINS = 100
 """After this many iterations of the loop without an event, time advances by a step: code may wait for less."""
+_JUMP_S = 60.0
+_SETTLE_S = 0.5
+"""The time after a jump for the work that was due."""
 _GRACE_S = 0.001
 """Real seconds in which bytes between two sockets of this process arrive."""
 _GRACES = 20
@@ -171,6 +174,13 @@ class ManualClock(Clock):
     def advance(self, seconds: float) -> None:
         """Advance the time at once, for the server, the sandbox and the test."""
         self._loop.advance(seconds)
+
+    async def skip(self, seconds: float) -> None:
+        """Let so much time pass in jumps: what recurs every few seconds runs once per jump, as after a short sleep."""
+        end = self.elapsed() + seconds
+        while self.elapsed() < end:
+            self.advance(min(_JUMP_S, end - self.elapsed()))
+            await self.sleep(_SETTLE_S)
 
     def shift_calendar(self, seconds: float) -> None:
         """Set the calendar forwards or backwards, as after a wake-up of the machine: no time passes."""

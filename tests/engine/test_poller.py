@@ -55,7 +55,9 @@ async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> N
     """After a quarter of an hour of such answers; the error says that it may have been charged."""
     async with make_environment_without_copies(tmp_path, "fetch:status=404,times=always") as here:
         task = await created(here.studio, make_request(model="midjourney"))
-        task = await here.studio.wait_for_new(task, 5000)
+        await here.clock.skip(890)
+        assert not (await here.studio.fetch([task.id], LOCAL))[task.id].status.is_final
+        task = await here.studio.wait_for_new(task, 500)
         assert task.failure is not None
         assert task.failure.code == "lost_upstream"
         assert task.updated_at - task.created_at > 900
