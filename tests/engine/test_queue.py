@@ -733,7 +733,7 @@ async def test_a_task_that_is_refused_while_the_process_ends_is_not_queued_again
 
 async def test_the_built_in_sandbox_has_a_queue_too(tmp_path: Path) -> None:
     """Its plan is for ten: twenty at once all finish."""
-    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), **NO_COPIES})
     async with running_studio(settings) as studio:
         tasks = await enqueued(studio, *map(str, range(20)), model="flux-schnell")
         found = await studio.fetch([task.id for task in tasks], LOCAL, seconds=1e6)

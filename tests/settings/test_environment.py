@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support import created, make_request, running_studio, settings_for
+from support import coarse, created, make_request, running_studio, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
@@ -65,7 +65,8 @@ async def test_the_built_in_sandbox_needs_neither(
 ) -> None:
     """It runs on this machine."""
     monkeypatch.setenv(variable, value)
-    async with running_studio(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as studio:
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_KEEP_IMAGES": "off"})
+    async with running_studio(settings) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.status is Status.SUCCEEDED
 
@@ -74,7 +75,7 @@ async def test_a_local_sandbox_with_a_key_works_behind_a_proxy(tmp_path: Path, m
     """Requests to this machine do not use the proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     async with (
-        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        sandbox.running(coarse(speed=0)) as upstream,
         running_studio(settings_for(upstream.base_url, tmp_path)) as studio,
     ):
         task = await studio.wait_for_new(await created(studio, make_request()), 300)

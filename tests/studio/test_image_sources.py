@@ -9,15 +9,17 @@ from urllib.parse import quote
 
 import anyio
 import pytest
+from manual_clock import until
 from support import (
     Environment,
     client_of,
     coarse,
     created,
     environment_of,
-    make_environment,
+    make_environment_without_copies,
     make_request,
     make_wide_environment,
+    make_wide_environment_without_copies,
     settings_for,
     statements,
 )
@@ -62,7 +64,7 @@ async def test_base64_without_a_prefix_is_accepted_where_data_is(tmp_path: Path)
     """Where data is not accepted, the error says so: case 1."""
     text = base64.b64encode(image_bytes("JPEG")).decode()
     assert text.startswith("/9j/")
-    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl", "journeyapi"]) as here:
         task = await here.made(**KONTEXT, image=text)
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_image(here.sent_to("bfl")[0]).size == (160, 120)
@@ -78,7 +80,7 @@ async def test_two_megabytes_of_base64_are_not_a_path(tmp_path: Path) -> None:
     noise = image_bytes("PNG", (900, 760))
     text = base64.b64encode(noise).decode()
     assert len(text) > 2_000_000
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         task = await here.made(**KONTEXT, image=text)
         assert task.status is Status.SUCCEEDED, task.failure
         for nothing in ("A" * 2_000_000, "/a" * 1_000_000, f"data:image/png;base64,{'A' * 2_000_000}"):
@@ -89,7 +91,7 @@ async def test_two_megabytes_of_base64_are_not_a_path(tmp_path: Path) -> None:
 async def test_other_calls_are_answered_while_data_is_decoded(tmp_path: Path) -> None:
     """Data is decoded in a thread, and the call can be cancelled."""
     text = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(4_000_000)).decode()
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         steps = 0
 
         async def refuse() -> None:
@@ -108,19 +110,19 @@ async def test_other_calls_are_answered_while_data_is_decoded(tmp_path: Path) ->
 @pytest.mark.parametrize("spell", [str.lower, lambda text: f"<{text}>", lambda text: f"![cat]({text})"])
 async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path, spell: Any) -> None:
     """Cases 4 and 6: the stored URL is the one that was sent."""
-    async with make_wide_environment(tmp_path, "submit:hang", services=["journeyapi"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, "submit:hang", services=["journeyapi"]) as here:
         first = await here.studio.create(make_request(**KONTEXT, image="HTTPS://Example.com/cat.png"), LOCAL)
         joined = await here.studio.create(make_request(**KONTEXT, image=spell(URL)), LOCAL)
         assert first.task.request.image == URL
         assert joined.task.id == first.task.id
-        await here.studio.wait_for_new(first.task, 900)
+        await until(lambda: here.sent_to("journeyapi"))
         assert here.sent_to("journeyapi")[0]["image_url"] == URL
 
 
 async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path) -> None:
     """Data is compared by its content."""
     uri = data_uri(image_bytes())
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         first = await here.studio.create(make_request(**KONTEXT, image=uri), LOCAL)
         joined = await here.studio.create(make_request(**KONTEXT, image=uri.partition(",")[2]), LOCAL)
         assert joined.task.id == first.task.id
@@ -132,7 +134,7 @@ async def test_the_same_file_in_another_spelling_is_the_same_call(
     """A model that repeats a call may spell the path differently."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my cat.png").write_bytes(image_bytes())
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         first = await here.studio.create(make_request(**KONTEXT, image="my cat.png"), LOCAL)
         for text in (r"my\ cat.png", "@'my cat.png'", str(tmp_path / "my cat.png"), "./my cat.png"):
             assert (await here.studio.create(make_request(**KONTEXT, image=text), LOCAL)).task.id == first.task.id
@@ -145,7 +147,7 @@ async def test_a_url_without_scheme_is_a_url_unless_a_file_has_this_name(
     work = tmp_path / "work"
     (work / "example.com").mkdir(parents=True)
     monkeypatch.chdir(work)
-    async with make_wide_environment(tmp_path / "data", services=["journeyapi", "bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path / "data", services=["journeyapi", "bfl"]) as here:
         task = await here.made(**KONTEXT, image="www.example.com/cat.png")
         assert here.sent[-1]["image_url"] == task.request.image == "https://www.example.com/cat.png"
         assert any("was read as https://www.example.com/cat.png" in str(notice) for notice in task.notices)
@@ -158,7 +160,7 @@ async def test_a_url_without_scheme_is_a_url_unless_a_file_has_this_name(
 
 async def test_over_http_it_is_always_a_url(tmp_path: Path) -> None:
     """Over HTTP there are no files."""
-    async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["journeyapi"]) as here:
         task = await created(here.studio, make_request(**KONTEXT, image="example.com/cat.png"), files_allowed=False)
         assert task.request.image == URL
 
@@ -172,7 +174,7 @@ async def test_files_are_found_as_tools_write_them(tmp_path: Path, monkeypatch: 
     (tmp_path / "My Pictures" / "cat 1.jpg").write_bytes(image_bytes("JPEG"))
     (tmp_path / "Shot at 9.41\u202fAM.png").write_bytes(image_bytes())
     monkeypatch.chdir(tmp_path)
-    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path / "data", services=["bfl"]) as here:
         for text in (
             "My\\ Pictures/cat\\ 1.jpg",
             f"file:{tmp_path}/My%20Pictures/cat%201.jpg",
@@ -195,7 +197,7 @@ async def test_a_chat_attachment_is_explained_in_a_sentence(tmp_path: Path, text
     """The error has a next step."""
     given: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro" if argument == "mask" else "flux-2-pro", "image": URL}
     given[argument] = (text,) if argument == "reference_images" else text
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **given)
         assert str(error) == f"{argument}={text!r}: chat attachments do not reach a server."
         assert "Save it as a file" in (error.failure.next_step or "")
@@ -205,7 +207,7 @@ async def test_a_chat_attachment_is_explained_in_a_sentence(tmp_path: Path, text
 @pytest.mark.parametrize("text", ["image.png", "/mnt/data/cat.png", "/mnt/user-data/uploads/cat.png"])
 async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: str) -> None:
     """Chats give attachments such names."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         assert "do not reach a server" in ((await refusal(here, **KONTEXT, image=text)).failure.next_step or "")
         for elsewhere in ("./image.png", "~/image.png"):
             step = (await refusal(here, **KONTEXT, image=elsewhere)).failure.next_step
@@ -229,7 +231,7 @@ async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: s
 )
 async def test_a_bad_value_is_explained(tmp_path: Path, text: str, code: str, says: str) -> None:
     """Nothing is paid, and the check is fast."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **KONTEXT, image=text)
         assert error.failure.code == code
         assert says in str(error)
@@ -287,7 +289,7 @@ async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
 )
 async def test_a_url_that_no_provider_can_fetch_is_rejected(tmp_path: Path, url: str, says: str) -> None:
     """A password is not shown."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **KONTEXT, image=url)
         assert says in str(error)
         assert "s3cret" not in str(error.failure)
@@ -351,7 +353,9 @@ async def test_the_url_of_our_image_is_known_with_an_added_parameter(tmp_path: P
 
 async def test_a_url_with_another_value_is_sent_as_it_is(tmp_path: Path) -> None:
     """The value may select another image."""
-    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1"
+    ) as here:
         other = (await earlier_task(here)).images[0].url.partition("?")[0] + "?sig=7"
         assert (await created(here.studio, make_request(**KONTEXT, image=other))).request.image == other
 
@@ -513,7 +517,7 @@ async def test_an_old_link_is_asked_for_before_a_provider_gets_it(tmp_path: Path
 
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:
     """There is one statement for all images of a call, by the index of the principal, and none without a URL."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         with statements("LIKE") as asked:
             await created(here.studio, make_request(**KONTEXT, image=data_uri(image_bytes())))
             assert asked == []
@@ -533,21 +537,23 @@ async def test_a_call_that_is_refused_reads_no_file(tmp_path: Path) -> None:
     (tmp_path / "huge.png").write_bytes(b"")
     os.truncate(tmp_path / "huge.png", 10**12)
     path = str(tmp_path / "huge.png")
-    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         error = await refusal(here, **KONTEXT, image=path, reference_images=(path,) * 40)
         assert error.failure.code == "too_many_images"
         error = await refusal(here, **KONTEXT, image=path, aspect_ratio="1000:1")
         assert error.failure.code == "unsupported_value"
         error = await refusal(here, **KONTEXT, image=path)
         assert "is larger than" in str(error)
-    async with make_environment(tmp_path / "data2", JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_environment_without_copies(tmp_path / "data2", JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         assert (await refusal(here, **KONTEXT, image=path)).failure.code == "data_not_taken"
 
 
 async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path: Path) -> None:
     """The error has the form of every other reason."""
     given: dict[str, Any] = {**KONTEXT, "model": "seedream-4.5", "provider": "journeyapi", "image": URL}
-    async with make_wide_environment(tmp_path) as here:
+    async with make_wide_environment_without_copies(tmp_path) as here:
         error = await refusal(here, **given)
         assert error.failure.code == "image_not_taken"
         assert "Leave provider out, or name one that takes this as it is: vtrix" in (error.failure.next_step or "")
@@ -555,7 +561,7 @@ async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path
 
 async def test_any_number_of_names_is_counted_first(tmp_path: Path) -> None:
     """The count is checked before each name is parsed."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         ids = tuple(f"tsk_{n:022}.1" for n in range(100_000))
         assert (await refusal(here, **KONTEXT, image=URL, reference_images=ids)).failure.code == "too_many_images"
 
@@ -565,7 +571,7 @@ async def test_one_file_is_read_once_whatever_its_spelling(tmp_path: Path, monke
     (tmp_path / "a b.png").write_bytes(image_bytes())
     monkeypatch.chdir(tmp_path)
     given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
-    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path / "data", services=["bfl"]) as here:
         names = ("a b.png", "a\\ b.png", str(tmp_path / "a b.png"))
         task = await here.made(**given, image="a b.png", reference_images=names)
         assert task.status is Status.SUCCEEDED, task.failure
@@ -580,7 +586,9 @@ async def test_the_images_of_a_call_have_a_total_limit(tmp_path: Path) -> None:
         (tmp_path / f"{n}.png").write_bytes(bytes([n]))
         os.truncate(tmp_path / f"{n}.png", 60 * 2**20)
     given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
-    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         paths = [str(tmp_path / f"{n}.png") for n in range(3)]
         error = await refusal(here, **given, image=paths[0], reference_images=tuple(paths[1:]))
         assert "134,217,728 bytes in total" in str(error)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from drawn import chunk
 from PIL import Image
-from support import created, make_wide_environment
+from support import created, make_wide_environment, make_wide_environment_without_copies
 
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.predictions import Status
@@ -46,7 +46,7 @@ _WRAPPERS = {"input", "params"}
 async def test_a_data_uri_reaches_every_provider_that_takes_data(tmp_path: Path, service: str) -> None:
     """Each provider gets its form; the journal stores a digest and not the image."""
     given = data_uri(image_bytes())
-    async with make_wide_environment(tmp_path, services=[service]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=[service]) as here:
         task = await here.made(**KONTEXT, image=given)
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_image(here.sent_to(service)[0]).size == (160, 120)
@@ -60,7 +60,9 @@ async def test_camera_metadata_is_not_sent(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274], exif[271] = 6, "Camera of somebody"
     (tmp_path / "photo.jpg").write_bytes(image_bytes("JPEG", (320, 240), exif=exif))
-    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "photo.jpg"))
         assert task.status is Status.SUCCEEDED, task.failure
         sent = sent_image(here.sent_to("bfl")[0])
@@ -69,9 +71,9 @@ async def test_camera_metadata_is_not_sent(tmp_path: Path) -> None:
 
 async def test_an_image_that_is_too_large_is_scaled_down_with_a_notice(tmp_path: Path) -> None:
     """BFL takes at most 20 megapixels."""
-    Image.new("RGB", (6000, 4000), "teal").save(tmp_path / "wide.png")
+    Image.new("L", (6000, 4000), "gray").save(tmp_path / "wide.png", compress_level=1)
     bfl = BflSettings()
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path / "data", services=["bfl"], bfl=bfl, JOURNEY_MCP_IMAGE_DIRS=tmp_path
     ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "wide.png"))
@@ -94,7 +96,7 @@ async def test_a_format_that_no_provider_documents_is_converted(
     tmp_path: Path, name: str, kind: str, mode: str, notice_text: str
 ) -> None:
     """The notice names the image."""
-    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
         sent = sent_image(here.sent_to("bfl")[0])
@@ -104,7 +106,7 @@ async def test_a_format_that_no_provider_documents_is_converted(
 
 async def test_an_image_below_the_least_size_of_an_offer_is_refused(tmp_path: Path) -> None:
     """Nothing is charged, and the error states the size that is needed."""
-    async with make_wide_environment(tmp_path, services=["vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         with pytest.raises(InvalidRequest, match=r"one\.png.* it has 1x1 pixels.* at least 15 on each side") as raised:
             await here.made(tool="edit_image", model="seedream-4", prompt="blue", image=str(CASES / "one.png"))
         assert raised.value.failure.code == "unusable_image"
@@ -115,7 +117,9 @@ async def test_an_image_made_to_take_long_is_rejected(tmp_path: Path) -> None:
     """The error names the image and what may be given."""
     small = image_bytes()
     (tmp_path / "chunks.png").write_bytes(small[:33] + chunk(b"tEXt") * 100_000 + small[33:])
-    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         with pytest.raises(InvalidRequest, match=r"chunks\.png.* more than 65,536 chunks") as raised:
             await here.made(**KONTEXT, image=str(tmp_path / "chunks.png"))
         assert raised.value.failure.code == "unusable_image"
@@ -127,7 +131,7 @@ async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> No
     """Above 256 kB; a smaller file is part of the request."""
     (tmp_path / "noise.png").write_bytes(content := image_bytes("PNG", (900, 700)))
     assert len(content) > 256_000
-    async with make_wide_environment(
+    async with make_wide_environment_without_copies(
         tmp_path / "data", services=["replicate"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
     ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
@@ -139,7 +143,9 @@ async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> No
 async def test_a_large_file_is_scaled_down_for_kkiai(tmp_path: Path) -> None:
     """It has no uploads, and a data URI has its limits."""
     (tmp_path / "noise.png").write_bytes(image_bytes("PNG", (900, 700)))
-    async with make_wide_environment(tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment_without_copies(
+        tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_image(here.sent_to("kkiai")[0]).format == "JPEG"
@@ -148,7 +154,7 @@ async def test_a_large_file_is_scaled_down_for_kkiai(tmp_path: Path) -> None:
 
 async def test_an_offer_that_takes_bytes_only_gets_the_content_of_the_url(tmp_path: Path) -> None:
     """This process fetches the image; exactly the sandbox's address is trusted."""
-    async with make_wide_environment(tmp_path, services=["journeyapi", "bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["journeyapi", "bfl"]) as here:
         first = await here.made()
         fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro"}
         by_id = await here.made(**fill, image=f"{first.id}.1")
@@ -171,7 +177,7 @@ async def test_an_offer_that_takes_bytes_only_gets_the_content_of_the_url(tmp_pa
 )
 async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path, url: str) -> None:
     """Unless the settings trust its host: then this process fetches the image and sends the bytes."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**KONTEXT, image=url)
         assert raised.value.failure.code == "malformed_url"
@@ -182,7 +188,9 @@ async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path
 
 async def test_an_image_that_cannot_be_fetched_for_an_offer_of_bytes_is_an_error(tmp_path: Path) -> None:
     """The host is trusted, but nothing listens there."""
-    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1:9") as here:
+    async with make_wide_environment_without_copies(
+        tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1:9"
+    ) as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**{**KONTEXT, "model": "flux-fill-pro"}, image="http://127.0.0.1:9/a.png")
         assert raised.value.failure.code == "unusable_image"
@@ -192,7 +200,7 @@ async def test_an_image_that_cannot_be_fetched_for_an_offer_of_bytes_is_an_error
 async def test_a_mask_is_sent_and_must_have_the_size_of_the_image(tmp_path: Path) -> None:
     """White is redrawn."""
     fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro", "image": data_uri(image_bytes())}
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         task = await here.made(**fill, mask=data_uri(image_bytes()))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_image(here.sent_to("bfl")[0], "mask").size == (160, 120)
@@ -220,7 +228,7 @@ async def test_an_unusable_image_is_an_error_before_anything_is_sent(
 ) -> None:
     """The error has the value, what is accepted, and the next step."""
     monkeypatch.chdir(tmp_path)
-    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path / "data", services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**KONTEXT, image=image)
         assert raised.value.failure.code == code
@@ -232,7 +240,7 @@ async def test_an_unusable_image_is_an_error_before_anything_is_sent(
 
 async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
     """It would be a path of the server's machine."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         from support import make_request  # noqa: PLC0415
 
         with pytest.raises(InvalidRequest) as raised:
@@ -259,7 +267,7 @@ async def test_an_image_whose_link_has_expired_is_read_from_its_copy(tmp_path: P
 
 async def test_a_link_that_works_is_sent_as_it_is(tmp_path: Path) -> None:
     """The provider fetches faster than this process sends."""
-    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         await here.made(**KONTEXT, image=f"{first.id}.1")
         assert here.sent_to("bfl")[1]["input_image"] == first.images[0].url
