@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from journey_mcp.core.redaction import SHOWN, Redactor, redactor_of, secrets_in, without_userinfo
@@ -62,6 +62,7 @@ def readings(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=50)
 @given(secret=SECRETS, before=st.text(max_size=20), after=st.text(max_size=20))
 @example(secret=KEY, before="bad key ", after="!")
 def test_no_reader_finds_a_secret(form: str, secret: str, before: str, after: str) -> None:
