@@ -1,12 +1,10 @@
-"""Polling: one schedule for all leased tasks, in batches if the provider takes several in one request."""
+"""Polling: a schedule of leased tasks for every address, in batches if it takes several in one request."""
 
-import heapq
 import itertools
 import logging
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,13 +27,11 @@ from journey_mcp.core.text import encoded_id, timestamp
 from journey_mcp.engine import backoff
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
-from journey_mcp.engine.poll_calendar import PollCalendar
+from journey_mcp.engine.poll_schedule import PollSchedule
 from journey_mcp.engine.upstreams import Upstreams
 from journey_mcp.providers.clients import Upstream
 from journey_mcp.registry import Offer
 
-_BATCH_WITHIN_S = 1.0
-"""If a provider takes batches, tasks that are due within this time fill the batch of one that is due."""
 MAX_UNKNOWN_S = 900.0
 """A task that its provider does not know for so long is lost; a gateway may answer 404 while it is redeployed."""
 _MAX_EMPTY = 5
@@ -63,14 +59,6 @@ class _Polled:
     is_scheduled: bool = False
 
 
-class _Due(NamedTuple):
-    """An entry of the heap."""
-
-    due: float
-    order: int
-    polled: _Polled
-
-
 class Poller:
     """The schedule of all polls.
 
@@ -91,12 +79,10 @@ class Poller:
         self._clock = clock
         self._upstreams = upstreams
         self._takes_webhooks = takes_webhooks
-        self._due: dict[Upstream, list[_Due]] = {}
-        """A heap for every address at which something is polled."""
-        self._calendars: dict[Upstream, PollCalendar] = {}
+        self._schedules: dict[Upstream, PollSchedule[_Polled]] = {}
+        """For every address at which something is polled."""
         self._polled: dict[str, _Polled] = {}
         """What is scheduled or being polled: a task that is added twice is polled once."""
-        self._order = itertools.count()
         self._next = math.inf
         """When `run` continues."""
         self._wakeup = Wakeup()
@@ -110,27 +96,26 @@ class Poller:
         """Poll what is due, for ever."""
         async with anyio.create_task_group() as group:
             while True:
-                self._next = min((heap[0].due for heap in self._due.values()), default=self._clock.elapsed() + 3600.0)
+                due = (schedule.next_due for schedule in self._schedules.values())
+                self._next = min(due, default=self._clock.elapsed() + 3600.0)
                 # also if a poll is late already: other work of the process runs in between
                 if not await self._wakeup.wait(self._clock, self._next - self._clock.elapsed()):
                     self._start_due(group, self._clock.elapsed())
 
     def _start_due(self, group: TaskGroup, now: float) -> None:
         """Start the polls that are due, at every address."""
-        for upstream, heap in list(self._due.items()):
-            while batch := self._batch(upstream, heap, now):
+        for upstream, schedule in list(self._schedules.items()):
+            while batch := self._batch(schedule, now):
                 group.start_soon(self._poll, upstream, batch)
-            if not heap:
-                # the account may be a caller's, whose key does not stay in memory; the calendar has no bookings now
-                del self._due[upstream], self._calendars[upstream]
+            if not schedule:
+                # the account may be a caller's, whose key does not stay in memory; nothing is booked in the calendar
+                del self._schedules[upstream]
 
-    def _batch(self, upstream: Upstream, heap: list[_Due], now: float) -> list[_Polled]:
-        """Take one batch from the heap: what is due, filled up with what is due soon."""
+    def _batch(self, schedule: PollSchedule[_Polled], now: float) -> list[_Polled]:
+        """Take one batch from a schedule: what is due, filled up with what is due soon."""
         batch: list[_Polled] = []
-        while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _BATCH_WITHIN_S if batch else now):
-            polled = heapq.heappop(heap).polled
+        while len(batch) < schedule.batch_limit and (polled := schedule.pop(now, early=bool(batch))) is not None:
             polled.is_scheduled = False
-            self._calendars[upstream].release(polled.due)
             if polled.task_id in self._journal:
                 batch.append(polled)
             else:
@@ -246,11 +231,12 @@ class Poller:
             polled.polls, age_s=age_s, usual_s=usual_s, retry_after_s=retry_after_s, is_backup=is_backup
         )
         upstream = self._upstreams.upstream_of(task)
-        calendar = self._calendars.setdefault(upstream, PollCalendar(upstream.batch_limit))
-        polled.due = due = calendar.book(self._clock.elapsed() + (0.0 if at_once else delay_s))
+        schedule = self._schedules.get(upstream)
+        if schedule is None:
+            schedule = self._schedules[upstream] = PollSchedule(upstream.batch_limit)
+        polled.due = schedule.add(polled, self._clock.elapsed() + (0.0 if at_once else delay_s))
         polled.is_scheduled = True
-        heapq.heappush(self._due.setdefault(upstream, []), _Due(due, next(self._order), polled))
-        if due < self._next:
+        if polled.due < self._next:
             self._wakeup.notify()
 
 
