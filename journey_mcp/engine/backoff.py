@@ -11,6 +11,9 @@ _MAX_POLL_DELAY_S = 10.0
 _BACKUP_POLL_DELAY_S = 30.0
 _MAX_LATE_POLL_DELAY_S = 300.0
 _USUAL_DURATION_S = (30, 90)
+_SLACK_SHARE = 1 / 4
+"""Of the delay of a poll. Jitter moves polls of equal delays apart by less, so tasks polled together stay together."""
+_LEAST_SLACK_S = 1.0
 
 SUBMIT_RETRIES = 3
 """How often a connection is tried again before a task ends."""
@@ -42,6 +45,16 @@ def poll_delay(
     else:
         delay_s = min(FIRST_POLL_S * math.pow(_GROWTH, min(number, 20)), max_s)
     return max(delay_s * _jitter(), retry_after_s or 0.0)
+
+
+def poll_slack(delay_s: float, *, retry_after_s: float | None = None, is_backup: bool = False) -> float:
+    """Return by how many seconds a poll after this delay may be early, to share a request with another one.
+
+    It is a quarter of the delay, but at least a second; a second as a backup for a webhook, whose first poll is when
+    the task is usually done. It never takes a poll before the end of `retry_after_s`.
+    """
+    slack_s = _LEAST_SLACK_S if is_backup else max(delay_s * _SLACK_SHARE, _LEAST_SLACK_S)
+    return min(slack_s, delay_s - (retry_after_s or 0.0))
 
 
 def submit_delay(number: int, *, retry_after_s: float | None = None) -> float:

@@ -9,15 +9,14 @@ from journey_mcp.engine.poll_calendar import PollCalendar
 
 _Item = TypeVar("_Item")
 
-_EARLY_S = 1.0
-"""What is due within this time fills the batch of what is due."""
-
 
 class _Due(NamedTuple, Generic[_Item]):
     """An entry of the heap."""
 
     due: float
     order: int
+    earliest: float
+    """From when on it may fill the batch of an item that is due."""
     item: _Item
 
 
@@ -40,15 +39,18 @@ class PollSchedule(Generic[_Item]):
         """The time of the next poll; infinite if there is none."""
         return self._heap[0].due if self._heap else math.inf
 
-    def add(self, item: _Item, wanted: float) -> float:
-        """Schedule an item for the first time from `wanted` on at which there is room; return that time."""
+    def add(self, item: _Item, wanted: float, *, slack_s: float) -> float:
+        """Schedule an item for the first time from `wanted` on at which there is room; return that time.
+
+        It may fill a batch from `slack_s` before `wanted` on.
+        """
         due = self._calendar.book(wanted)
-        heapq.heappush(self._heap, _Due(due, next(self._order), item))
+        heapq.heappush(self._heap, _Due(due, next(self._order), wanted - slack_s, item))
         return due
 
     def pop(self, now: float, *, early: bool) -> _Item | None:
-        """Remove and return the item that is due next, `None` if it is not due; with `early`, not due soon."""
-        if self.next_due > (now + _EARLY_S if early else now):
+        """Remove and return the item that is due next; `None` if it is not due, and with `early`, not within slack."""
+        if not self._heap or (self._heap[0].earliest if early else self._heap[0].due) > now:
             return None
         entry = heapq.heappop(self._heap)
         self._calendar.release(entry.due)

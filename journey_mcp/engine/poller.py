@@ -112,7 +112,7 @@ class Poller:
                 del self._schedules[upstream]
 
     def _batch(self, schedule: PollSchedule[_Polled], now: float) -> list[_Polled]:
-        """Take one batch from a schedule: what is due, filled up with what is due soon."""
+        """Take one batch from a schedule: what is due, filled up with what is due next and may be early."""
         batch: list[_Polled] = []
         while len(batch) < schedule.batch_limit and (polled := schedule.pop(now, early=bool(batch))) is not None:
             polled.is_scheduled = False
@@ -227,14 +227,17 @@ class Poller:
         usual_s = polled.offer.usual_duration_s if polled.offer else None
         age_s = self._clock.now() - task.created_at
         is_backup = self._takes_webhooks and task.callback_deadline is not None  # its webhook usually comes first
-        delay_s = backoff.poll_delay(
-            polled.polls, age_s=age_s, usual_s=usual_s, retry_after_s=retry_after_s, is_backup=is_backup
-        )
+        delay_s = 0.0
+        if not at_once:
+            delay_s = backoff.poll_delay(
+                polled.polls, age_s=age_s, usual_s=usual_s, retry_after_s=retry_after_s, is_backup=is_backup
+            )
+        slack_s = backoff.poll_slack(delay_s, retry_after_s=retry_after_s, is_backup=is_backup)
         upstream = self._upstreams.upstream_of(task)
         schedule = self._schedules.get(upstream)
         if schedule is None:
             schedule = self._schedules[upstream] = PollSchedule(upstream.batch_limit)
-        polled.due = schedule.add(polled, self._clock.elapsed() + (0.0 if at_once else delay_s))
+        polled.due = schedule.add(polled, self._clock.elapsed() + delay_s, slack_s=slack_s)
         polled.is_scheduled = True
         if polled.due < self._next:
             self._wakeup.notify()

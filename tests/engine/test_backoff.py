@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journey_mcp.core.errors import RateLimited, Unreachable
-from journey_mcp.engine.backoff import Heartbeat, poll_delay, retry_delay, submit_delay
+from journey_mcp.engine.backoff import Heartbeat, poll_delay, poll_slack, retry_delay, submit_delay
 
 
 def test_polls_start_at_two_seconds_and_grow_by_half_to_ten() -> None:
@@ -25,6 +25,35 @@ def test_a_retry_after_is_the_least_delay() -> None:
     """Of polls and of retries."""
     assert poll_delay(0, age_s=0, usual_s=None, retry_after_s=40) >= 40
     assert submit_delay(0, retry_after_s=40) >= 40
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "retry_after_s", "is_backup", "expected"),
+    [
+        (0.0, None, False, 0.0),
+        (0.5, None, False, 0.5),
+        (2.0, None, False, 1.0),
+        (10.0, None, False, 2.5),
+        (300.0, None, False, 75.0),
+        (40.0, 40.0, False, 0.0),
+        (10.0, 8.0, False, 2.0),
+        (10.0, 1.0, False, 2.5),
+        (88.0, None, True, 1.0),
+        (30.0, 30.0, True, 0.0),
+    ],
+)
+def test_a_poll_may_be_early_by_a_quarter_of_its_delay(
+    delay_s: float, retry_after_s: float | None, is_backup: bool, expected: float
+) -> None:
+    """By a second at least; as a backup, by no more. Never before the end of a retry-after, or in the past."""
+    assert poll_slack(delay_s, retry_after_s=retry_after_s, is_backup=is_backup) == expected
+
+
+def test_polls_of_tasks_that_were_polled_together_can_be_together_again() -> None:
+    """The slack of the last one reaches back to the first one, in spite of jitter."""
+    for number in range(8):
+        delays = [poll_delay(number, age_s=10, usual_s=(30, 90)) for _ in range(200)]
+        assert max(delay - poll_slack(delay) for delay in delays) <= min(delays)
 
 
 def test_the_delay_of_retries_grows_to_half_a_minute() -> None:

@@ -202,6 +202,18 @@ async def test_tasks_that_are_due_fill_as_few_batches_as_possible(tmp_path: Path
         assert here.asked["fetch_many"] == 3
 
 
+async def test_tasks_that_were_polled_together_are_polled_together_again(tmp_path: Path) -> None:
+    """Though jitter gives each a delay of its own: a dozen polls of all in a minute and a half, none of one."""
+    async with make_environment_without_copies(tmp_path) as here:
+        accepted = await here.accepted(model="midjourney")
+        await here.studio.fetch([accepted.id], LOCAL, seconds=300)  # the only poll of one task
+        await left_behind(here, accepted, 20)
+        await until(lambda: here.asked["fetch_many"] >= 1)
+        await here.clock.sleep(90)
+        assert 10 <= here.asked["fetch_many"] <= 14
+        assert here.asked["fetch"] == 1
+
+
 async def test_without_batches_at_most_a_hundred_polls_are_in_flight(tmp_path: Path) -> None:
     """If a provider answers slowly the others wait, and all are polled."""
     out, most, answered = 0, 0, 0
