@@ -20,10 +20,13 @@ from bench.studio_load import memory_kb
 
 PER_TASK, PER_CALL = "Memory per polled task", "Memory per call that waits over stdio"
 POLL_DELAY = "Delay of polls"
-POLLS, POLLS_ONE_BY_ONE = "Polls per finished task", "Polls per finished task, one by one"
+POLLS = "Polls per finished task"
+POLLED, POLLED_ONE_BY_ONE = "How often a task is polled", "How often a task is polled, one by one"
 
 _NEVER = 0.01
 """A sandbox of this speed finishes nothing during the measurement."""
+_FEW = 100
+"""Tasks that are polled in time one by one. More would wait for the limit of polls a second, and be polled less."""
 ONE_BY_ONE = """
 [provider]
 id = "journeyapi"
@@ -46,12 +49,14 @@ def measure_load(samples: Samples, tasks: int, speed: float) -> None:
     with running_sandbox(_NEVER) as origin:
         _slope(samples, PER_CALL, waiting_calls(tasks, origin))
     _slope(samples, PER_CALL, bare_waiting_calls(tasks), BARE)
-    for figure, registry in ((POLLS, None), (POLLS_ONE_BY_ONE, ONE_BY_ONE)):
-        with running_sandbox(speed) as origin:
-            seen = studio_load("finish", tasks, origin, registry)
-        samples.add(figure, OURS, seen["polls"] / seen["finished"])
-        if registry is None:
-            samples.add(POLL_DELAY, OURS, *seen["delay_ms"])
+    with running_sandbox(speed) as origin:
+        seen = studio_load("finish", tasks, origin)
+    samples.add(POLL_DELAY, OURS, *seen["delay_ms"])
+    samples.add(POLLS, OURS, seen["polls"] / seen["finished"])
+    samples.add(POLLED, OURS, seen["polled"] / seen["finished"])
+    with running_sandbox(speed) as origin:
+        seen = studio_load("finish", _FEW, origin, ONE_BY_ONE)
+    samples.add(POLLED_ONE_BY_ONE, OURS, seen["polled"] / seen["finished"])
 
 
 def _slope(samples: Samples, figure: str, seen: list[tuple[int, int | None]], server: str = OURS) -> None:

@@ -57,6 +57,8 @@ class Counts:
         self.accepted = 0
         self.finished = 0
         self.polls = 0
+        self.polled = 0
+        """The tasks of all polls."""
         self.delay_ms: list[float] = []
         """For every polled task: the time from the deadline of the poll until the request was written."""
         self._polled: ContextVar[tuple[float, int] | None] = ContextVar("polled", default=None)
@@ -68,6 +70,7 @@ class Counts:
     def begin_poll(self, count: int) -> None:
         """Count a poll for this many tasks."""
         self.polls += 1
+        self.polled += count
         self._polled.set((_due.get(), count))
 
     def trace(self, request: httpx2.Request) -> None:
@@ -121,7 +124,14 @@ async def main(mode: str, count: int) -> None:
         else:
             await _make(studio, 0, count)
             await _wait_until(lambda: counts.finished >= count)
-            _print({"delay_ms": counts.delay_ms, "polls": counts.polls, "finished": counts.finished})
+            _print(
+                {
+                    "delay_ms": counts.delay_ms,
+                    "polls": counts.polls,
+                    "polled": counts.polled,
+                    "finished": counts.finished,
+                }
+            )
 
 
 async def _hold(studio: Studio, counts: Counts, count: int) -> None:
