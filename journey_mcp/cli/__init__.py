@@ -83,7 +83,8 @@ def serve(
     webhooks: Annotated[
         str | None,
         typer.Option(
-            help="Receive providers' webhooks on this local address; JOURNEY_MCP_PUBLIC_URL must lead to it.",
+            help="Receive providers' webhooks, and give them images, on this local address; JOURNEY_MCP_PUBLIC_URL "
+            "must lead to it.",
             metavar="HOST:PORT",
         ),
     ] = None,

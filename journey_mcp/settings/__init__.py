@@ -344,7 +344,7 @@ class Settings(BaseModel):
     public_url: Address | None = Field(
         None,
         title="JOURNEY_MCP_PUBLIC_URL",
-        description="The public HTTPS URL of `serve --webhooks`, which providers call, as in "
+        description="The public HTTPS URL of `serve --webhooks`, which providers call and fetch images from, as in "
         "`https://hooks.example.com/journey`.",
     )
     max_concurrent: Concurrency = Field(

@@ -66,8 +66,8 @@ from journey_mcp.studio.uploads import Uploads
 from journey_mcp.studio.views import Views
 from journey_mcp.tools.results import task_object
 
-Listening = Callable[[InboundWebhooks], AbstractAsyncContextManager[None]]
-"""Receives providers' webhooks for as long as the block runs."""
+Listening = Callable[[InboundWebhooks, PublicImages], AbstractAsyncContextManager[None]]
+"""Receives providers' webhooks, and gives them images by signed links, for as long as the block runs."""
 
 _DRAIN_S = MAX_SUBMIT_S + 60.0
 """How long a process whose clients have left waits for answers to creating requests: as long as they may come."""
@@ -94,7 +94,7 @@ async def open_studio(
 ) -> AsyncIterator[Studio]:
     """Run everything behind the tools until the block is left.
 
-    `listening` receives webhooks at the public address of the settings; without it, no provider is given that address.
+    `listening` serves providers at the public address of the settings; without it, none is given that address.
     `principals` has the limits of single principals that the settings do not name.
 
     Raises:
@@ -108,9 +108,9 @@ async def open_studio(
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
-        if store.is_shared:
-            _warn_if_alone(settings)
         callback_urls = CallbackUrls(settings.public_url if listening else None)
+        if store.is_shared:
+            _warn_if_alone(settings, has_links=bool(settings.link_base_url or callback_urls.public_url))
         assembled = _assemble(settings, clock, store, clients, workers, callback_urls, principals)
         try:
             async with _running(assembled, listening):
@@ -121,17 +121,21 @@ async def open_studio(
                 await _release_leases(store, assembled.worker_id)
 
 
-def _warn_if_alone(settings: Settings) -> None:
+def _warn_if_alone(settings: Settings, *, has_links: bool) -> None:
     """Log what this server does not share with others on its database."""
     if settings.store is None:
         _log.warning(
             "JOURNEY_MCP_STORE is not set: images are stored on this machine, and other servers on the same database "
             "do not see them"
         )
-    if settings.link_base_url and settings.secret is None:
+    if has_links and settings.secret is None:
         _log.warning(
             "JOURNEY_MCP_SECRET is not set: links to images work at this server only, and until it is restarted"
         )
+
+
+def _not_listening(_webhooks: InboundWebhooks, _images: PublicImages) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 @asynccontextmanager
@@ -143,7 +147,8 @@ async def _running(assembled: _Assembled, listening: Listening | None) -> AsyncI
         group.start_soon(lifecycle.run)
         try:
             # answers that are still waited for may come by webhook
-            async with listening(assembled.inbound_webhooks) if listening else nullcontext():
+            opened = listening or _not_listening
+            async with opened(assembled.inbound_webhooks, assembled.studio.public_images):
                 try:
                     yield
                     await lifecycle.drain(_DRAIN_S)
@@ -186,7 +191,7 @@ def _assemble(
     reader = TaskReader(store, journal, clock, news, liveness, FinalTasks(clock, keep_s=keep_s))
     waiting = Waiting(reader, journal, clock)
     is_listening = callback_urls.public_url is not None
-    images = _images(settings, clock, store, journal, clients, workers, safe_http)
+    images = _images(settings, clock, store, journal, clients, workers, safe_http, callback_urls.public_url)
     outcomes = Outcomes(journal, images.blobs)
     poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
@@ -273,9 +278,12 @@ def _images(
     clients: ProviderClients,
     workers: Workers,
     safe_http: SafeHttpClient,
+    listener_url: str | None,
 ) -> _Images:
+    """Connect them. `listener_url`: where this process listens for providers; people get no links to it."""
     stored = image_store_of(settings, store.objects, clock)
-    links = ImageLinks(_link_keys(settings), settings.link_base_url)
+    keys = _link_keys(settings)
+    links = ImageLinks(keys, settings.link_base_url)
     retention = Retention(stored, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
     blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
@@ -285,7 +293,7 @@ def _images(
     previews = Previews(views, workers, clock)
     journal.listen(previews.on_task_changed)
     uploads = Uploads(store, stored, retention, clock)
-    hosting = Hosting(links, uploads, clock)
+    hosting = Hosting(ImageLinks(keys, settings.link_base_url or listener_url), uploads, clock)
     finder = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, hosting)
     return _Images(
         retention=retention,

@@ -19,16 +19,19 @@ from manual_clock import ManualClock
 from mcp import Client
 from starlette.applications import Starlette
 from studio.test_inputs import data_uri, image_bytes
-from support import Authority, environment_of, free_port, running_studio, serving
+from support import Authority, Environment, coarse, environment_of, free_port, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.core import telemetry
 from journey_mcp.core.image_links import ImageLinks
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.observability.audit import AuditLog
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.server.transports.images import image_route
+from journey_mcp.server.transports.webhooks import bind, listening_at
 from journey_mcp.settings import read_settings
 from journey_mcp.studio.public_images import PublicImages
 
@@ -334,6 +337,42 @@ async def test_a_provider_that_takes_urls_gets_uploads_and_copies_under_links(tm
             edited = await called(client, "edit_image", **KONTEXT, image=image, provider="journeyapi")
             assert edited["status"] == "succeeded", edited
             assert f"{http.base_url}/images/" in str(upstream.sandbox.request_log.submissions[-1].request)
+
+
+@asynccontextmanager
+async def listening(folder: Path, *services: str, clock: ManualClock, **more: str) -> AsyncIterator[Environment]:
+    """Run a studio as `serve --webhooks` on stdio does, at a public address with a prefix."""
+    listener = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/hooks/v1"
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
+        settings = read_settings(environment_of(upstream, folder, *services, JOURNEY_MCP_PUBLIC_URL=url, **more))
+        async with running_studio(settings, clock, listening=listening_at(listener)) as studio:
+            yield Environment(studio, upstream, folder, clock)
+
+
+async def test_a_server_on_stdio_gives_links_to_the_port_where_it_receives_webhooks(tmp_path: Path) -> None:
+    """To a file, an image as data, and a copy whose link has died. People get no such link: they have the path."""
+    file = tmp_path / "cat.png"
+    file.write_bytes(image_bytes())
+    clock = ManualClock()
+    async with listening(
+        tmp_path / "data", "journeyapi", "bfl", clock=clock, JOURNEY_MCP_IMAGE_DIRS=str(tmp_path)
+    ) as here:
+        base = f"{here.studio.settings.public_url}/images/"
+        first = await here.made(model="flux-2-pro")
+        clock.shift_calendar(3600)
+        for image in (str(file), data_uri(image_bytes("JPEG")), f"{first.id}.1"):
+            edited = await here.made(model="flux-kontext-pro", provider="journeyapi", image=image)
+            assert edited.status is Status.SUCCEEDED, edited.failure
+            assert here.sent_to("journeyapi")[-1]["image_url"].startswith(base)
+            (shown,) = (await here.studio.fetch([edited.id], LOCAL)).values()
+            assert not shown.images[0].public_link
+        link = here.sent_to("journeyapi")[-1]["image_url"]
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            assert (await http.head(link)).headers["content-type"] == "image/jpeg"
+            for wrong in (link[:-1], link.partition("?")[0], link.replace("/images/", "/"), f"{base}tasks.db"):
+                assert (await http.get(wrong)).status_code == 404
+            assert (await http.post(link)).status_code == 404
 
 
 async def called(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:

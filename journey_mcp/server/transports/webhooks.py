@@ -1,4 +1,4 @@
-"""The listener for inbound webhooks of providers: a separate port without MCP.
+"""The listener for providers: they send webhooks there, and fetch images by signed links. A port without MCP.
 
 A webhook that is not verified gets the same response as an unknown address.
 """
@@ -12,14 +12,18 @@ from contextlib import asynccontextmanager
 import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.image_links import PATH
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.transports.bounded_server import ConnectionLimits, EmbeddedServer, listen
+from journey_mcp.server.transports.images import image_route
 from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
 from journey_mcp.studio import Listening
+from journey_mcp.studio.public_images import PublicImages
 
 _MAX_BODY_BYTES = 1024 * 1024
 _MAX_TOTAL_BYTES = 64 * 1024 * 1024
@@ -46,13 +50,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listening_at(listener: socket.socket) -> Listening:
-    """Return what listens for webhooks at a bound port while a studio is open."""
+    """Return what listens at a bound port while a studio is open."""
 
     @asynccontextmanager
-    async def listening(inbound_webhooks: InboundWebhooks) -> AsyncIterator[None]:
+    async def listening(inbound_webhooks: InboundWebhooks, images: PublicImages) -> AsyncIterator[None]:
         pending: set[asyncio.Task[bool]] = set()
         server = EmbeddedServer(
-            make_app(inbound_webhooks, pending),
+            make_app(inbound_webhooks, images, pending),
             ConnectionLimits.for_port(body_timeout_s=2 * _BODY_TIMEOUT_S),
             server_header=False,
             lifespan="off",
@@ -74,12 +78,20 @@ def listening_at(listener: socket.socket) -> Listening:
     return listening
 
 
-def make_app(inbound_webhooks: InboundWebhooks, pending: set[asyncio.Task[bool]]) -> ASGIApp:
-    """Return the ASGI application: `POST …/<task id>/<token>` under any prefix. `pending` holds its running work."""
+def make_app(inbound_webhooks: InboundWebhooks, images: PublicImages, pending: set[asyncio.Task[bool]]) -> ASGIApp:
+    """Return the ASGI application: `POST …/<task id>/<token>` and `GET …/images/<file name>` under any prefix.
+
+    `pending` holds the running work of webhooks.
+    """
     bodies = RequestBodies(max_bytes=_MAX_BODY_BYTES, max_total_bytes=_MAX_TOTAL_BYTES, timeout_s=_BODY_TIMEOUT_S)
+    readings = Router([image_route(lambda: images)])
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        path = f"/{_last_two_parts(scope['path'])}"
+        if request.method in {"GET", "HEAD"} and path.startswith(f"{PATH}/"):
+            await readings({**scope, "path": path}, receive, send)
+            return
         await Response(status_code=await _status(request, bodies, inbound_webhooks, pending))(scope, receive, send)
 
     return app
@@ -108,7 +120,7 @@ async def _status(
 async def _apply(
     request: Request, body: bytes, inbound_webhooks: InboundWebhooks, pending: set[asyncio.Task[bool]]
 ) -> int:
-    address = "/".join(request.url.path.split("/")[-2:])
+    address = _last_two_parts(request.url.path)
     applying = asyncio.create_task(inbound_webhooks.take(address, dict(request.headers), body))
     pending.add(applying)
     applying.add_done_callback(pending.discard)
@@ -122,6 +134,10 @@ async def _apply(
         _log.warning("a webhook cannot be applied now: %s", error)
         return _UNAVAILABLE
     return 204 if is_verified else _NOT_FOUND
+
+
+def _last_two_parts(path: str) -> str:
+    return "/".join(path.split("/")[-2:])
 
 
 def _log_failure(applying: asyncio.Task[bool]) -> None:
