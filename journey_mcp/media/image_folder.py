@@ -50,6 +50,8 @@ class ImageFolder:
 
     is_answering = True
     """A folder does."""
+    redirects = False
+    """Nothing else serves the files."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir.absolute() / _FOLDER
@@ -82,6 +84,9 @@ class ImageFolder:
     async def link(self, image: StoredImage, seconds: int) -> str | None:  # noqa: ARG002  # as the docstring says
         """Return `None`: nothing else serves the files."""
         return None
+
+    async def link_origin(self) -> None:
+        """Return `None`, as `link`."""
 
     async def write(self, image_id: str, kind: str, content: bytes, *, made_at: float) -> StoredImage:
         """Store an image of this format, completely or not at all.

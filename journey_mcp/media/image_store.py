@@ -58,6 +58,11 @@ class ImageStore(Protocol):
         """Whether the last request to it was answered."""
         ...
 
+    @property
+    def redirects(self) -> bool:
+        """Whether links of this server redirect to links of the store."""
+        ...
+
     async def find(self, image_ids: Collection[str]) -> dict[str, StoredImage]:
         """Return the stored images among these ids.
 
@@ -92,11 +97,15 @@ class ImageStore(Protocol):
         ...
 
     async def link(self, image: StoredImage, seconds: int) -> str | None:
-        """Return a URL at which the store itself serves the image for so long; `None` if it does not.
+        """Return a URL at which the store itself serves the image for so long; `None` if it serves none.
 
         Raises:
             ImageStoreUnavailable: the store cannot be asked.
         """
+        ...
+
+    async def link_origin(self) -> str | None:
+        """Return scheme and host of these URLs; `None` if the store serves none, or cannot sign them."""
         ...
 
     async def write(self, image_id: str, kind: str, content: bytes, *, made_at: float) -> StoredImage:

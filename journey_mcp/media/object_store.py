@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
@@ -46,8 +47,10 @@ _RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=_ANSWERED_
 _SILENT = "the image store does not answer"
 _READ_AT_ONCE = 1024 * 1024
 """Each part is a request: one for all would end with its timeout if a client reads slowly."""
+_SIGNED_AGAIN_AFTER_S = 600.0
 _PAGE = 500
 _CACHE_CONTROL = "private, max-age=86400, immutable"
+_CHECKED_KEY = "images/check"
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
@@ -88,7 +91,7 @@ def open_object_store(address: ImageStoreAddress, index: ObjectIndex, clock: Clo
         SetupError: obstore is not installed, or the account is not known.
     """
     try:
-        return ObjectStore(_backend(address), index, clock or Clock(), has_links=address.has_links)
+        return ObjectStore(_backend(address), index, clock or Clock(), redirects=address.redirects)
     except ImportError as error:
         raise SetupError(
             f"JOURNEY_MCP_STORE={address}: the library for object stores is not installed.",
@@ -144,16 +147,25 @@ class ObjectStore:
     for a while.
     """
 
-    def __init__(self, backend: "Backend", index: ObjectIndex, clock: Clock, *, has_links: bool) -> None:
+    def __init__(self, backend: "Backend", index: ObjectIndex, clock: Clock, *, redirects: bool) -> None:
         self._backend = backend
         self._index = index
-        self._has_links = has_links
+        self._redirects = redirects
         self._breaker = CircuitBreaker(clock)
+        self._clock = clock
+        self._link_origin: str | None = None
+        self._next_signing = 0.0
+        """When it is tried again whether links can be signed."""
 
     @property
     def is_answering(self) -> bool:
         """Whether the last request was answered."""
         return not self._breaker.is_failing
+
+    @property
+    def redirects(self) -> bool:
+        """Whether links of this server redirect to links of the store."""
+        return self._redirects
 
     async def find(self, image_ids: Collection[str]) -> dict[str, StoredImage]:
         """Return the stored images among these ids."""
@@ -187,15 +199,25 @@ class ObjectStore:
             get = partial(obstore.get_range_async, self._backend, key, start=at, end=until)
             yield bytes(await self._answer(get, _within(until - at)))
 
-    async def link(self, image: StoredImage, seconds: int) -> str | None:
-        """Return a URL at which the store itself serves the image for so long; `None` if it is not to."""
-        if not self._has_links:
-            return None
+    async def link(self, image: StoredImage, seconds: int) -> str:
+        """Return a URL at which the store itself serves the image for so long."""
+        return await self._signed(_key(image.id, image.format), seconds)
+
+    async def link_origin(self) -> str | None:
+        """Return scheme and host of these URLs; `None` if they cannot be signed."""
+        if self._link_origin is None and self._clock.elapsed() >= self._next_signing:
+            try:
+                parts = urlsplit(await self._signed(_CHECKED_KEY, 1))
+                self._link_origin = f"{parts.scheme}://{parts.netloc}"
+            except ImageStoreUnavailable:
+                self._next_signing = self._clock.elapsed() + _SIGNED_AGAIN_AFTER_S
+        return self._link_origin
+
+    async def _signed(self, key: str, seconds: int) -> str:
         import obstore  # noqa: PLC0415  # an extra
         from obstore.exceptions import BaseError  # noqa: PLC0415  # an extra
 
         backend: Any = self._backend
-        key = _key(image.id, image.format)
         try:
             # that asks nobody but, perhaps, the machine for credentials
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
@@ -269,10 +291,9 @@ class ObjectStore:
         Raises:
             OSError: one of these failed.
         """
-        key = "images/check"
-        await self._put(key, b"check", _Attributes(file_name="check", kind="png"), is_new=False)
-        await self._bytes_of(key, 0)
-        await self._remove([key])
+        await self._put(_CHECKED_KEY, b"check", _Attributes(file_name="check", kind="png"), is_new=False)
+        await self._bytes_of(_CHECKED_KEY, 0)
+        await self._remove([_CHECKED_KEY])
 
     async def _bytes_of(self, key: str, size: int) -> bytes:
         """Return an object of about this many bytes."""

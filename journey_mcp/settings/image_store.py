@@ -25,7 +25,7 @@ class ImageStoreAddress:
     endpoint: str | None = None
     """Of a store that is compatible with S3."""
     region: str | None = None
-    has_links: bool = False
+    redirects: bool = False
     """Our links redirect to links of the store itself."""
 
     @classmethod
@@ -61,7 +61,7 @@ class ImageStoreAddress:
             account=account,
             endpoint=_endpoint(options.get("endpoint")),
             region=options.get("region"),
-            has_links=_has_links(options.get("links", "ours")),
+            redirects=_redirects(options.get("links", "ours")),
         )
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ def _endpoint(text: str | None) -> str | None:
     return text.rstrip("/")
 
 
-def _has_links(text: str) -> bool:
+def _redirects(text: str) -> bool:
     if text not in {"ours", "store"}:
         raise ValueError("has links= neither ours (default: this server serves images) nor store (it redirects)")
     return text == "store"

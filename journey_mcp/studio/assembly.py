@@ -293,7 +293,7 @@ def _images(
     previews = Previews(views, workers, clock)
     journal.listen(previews.on_task_changed)
     uploads = Uploads(store, stored, retention, clock)
-    hosting = Hosting(ImageLinks(keys, settings.link_base_url or listener_url), uploads, clock)
+    hosting = Hosting(ImageLinks(keys, settings.link_base_url or listener_url), uploads, stored, clock)
     finder = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, hosting)
     return _Images(
         retention=retention,

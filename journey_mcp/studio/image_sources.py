@@ -24,7 +24,7 @@ from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.media import formats, image_text, image_urls, local_files
-from journey_mcp.media.image_store import ImageStore
+from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
 from journey_mcp.net.address_policy import FetchError, Gone, is_publicly_fetchable
@@ -120,7 +120,9 @@ class ImageFinder:
                 found[text] = next((s for s in found.values() if s.stored and s.stored == source.stored), source)
         sources = [found[text] for argument, text in given if argument != "mask"]
         mask = found[request.mask] if request.mask is not None else None
-        return InputImages(sources=tuple(sources), mask=mask, host=self._hosting.of(principal))
+        needs_host = any(source.url is None or source.is_local for source in found.values())
+        host = await self._hosting.of(principal) if needs_host else None
+        return InputImages(sources=tuple(sources), mask=mask, host=host)
 
     async def earlier(self, text: str, principal: Principal) -> ImageId | WholeTask | None:
         """Return the earlier image, or the task without a number, that a text names; `None` for any other image.
@@ -231,7 +233,7 @@ class ImageFinder:
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
         image = image_of(wanted, task)
         assert task is not None  # noqa: S101  # checked by image_of
-        copy, file_name = await self._copy_of(wanted, image)
+        copy, stored_copy = await self._copy_of(wanted, image)
         expires_at, now = image.expires_at, self._clock.now()
         is_lasting = expires_at is not None or now - task.created_at < _SURELY_ALIVE_S
         is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
@@ -249,7 +251,7 @@ class ImageFinder:
             url=image.url if is_alive else None,
             is_lasting=is_lasting,
             copy=copy,
-            file_name=file_name,
+            stored_copy=stored_copy,
             trusted_base=task.base_url,
             is_local=not is_publicly_fetchable(image.url),
             is_of_sandbox=task.provider == SANDBOX,
@@ -277,15 +279,15 @@ class ImageFinder:
             kind="an image that was added on this machine, which has no URL",
             stored=id_,
             copy=partial(self._stored.read, id_),
-            file_name=stored.file_name,
+            stored_copy=stored,
             is_upload=True,
         )
 
-    async def _copy_of(self, wanted: ImageId, image: OutputImage) -> tuple[ReadCopy | None, str | None]:
-        """Return what reads the copy of an image, and its name; earlier versions may have made it in another folder."""
+    async def _copy_of(self, wanted: ImageId, image: OutputImage) -> tuple[ReadCopy | None, StoredImage | None]:
+        """Return what reads the copy of an image, and the copy; earlier versions may have made it in another folder."""
         id_ = str(wanted)
         if stored := (await self._stored.find([id_])).get(id_):
-            return partial(self._stored.read, id_), stored.file_name
+            return partial(self._stored.read, id_), stored
         path = anyio.Path(image.path) if image.path is not None else None
         return (partial(_content, path) if path and await path.is_file() else None), None
 

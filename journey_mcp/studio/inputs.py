@@ -16,6 +16,7 @@ from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.core.urls import is_loopback
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.image_store import StoredImage
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.base import Account
@@ -41,8 +42,8 @@ class ImageHost(Protocol):
         """Return whether this provider can fetch images there."""
         ...
 
-    async def url_of(self, image: formats.ImageData, file_name: str | None) -> str:
-        """Return a URL of the image, which may be stored already under this name. Raises StoreUnavailable."""
+    async def url_of(self, image: formats.ImageData, stored: StoredImage | None) -> str:
+        """Return a URL of the image, which may be stored already. Raises SetupError, StoreUnavailable."""
         ...
 
 
@@ -69,8 +70,8 @@ class Source:
     """The URL works as far as is known; otherwise a copy is sent where data is taken."""
     copy: ReadCopy | None = None
     """Reads an image with an id. It is read when an offer needs it, because an id never means another image."""
-    file_name: str | None = None
-    """Of the copy in the image store."""
+    stored_copy: StoredImage | None = None
+    """The copy, if it is in the image store."""
     load: Callable[[], bytes] | None = None
     """Reads or decodes the content, and blocks. Raises UnusableImage."""
     content: bytes | None = None
@@ -238,7 +239,7 @@ async def _prepared(
     about = tuple(notice.about(source.name) for notice in notices)
     if host is not None and not accepted.takes_data:
         is_stored = fitted.content == content
-        return InputImage(url=await host.url_of(fitted, source.file_name if is_stored else None)), about
+        return InputImage(url=await host.url_of(fitted, source.stored_copy if is_stored else None)), about
     return InputImage(content=fitted.content, mime_type=fitted.mime_type), about
 
 

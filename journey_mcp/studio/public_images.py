@@ -50,7 +50,7 @@ class PublicImages:
         stored = (await self._images.find([image_id])).get(image_id) if expires_at is not None else None
         if expires_at is None or stored is None or stored.file_name != file_name:
             return None
-        if may_redirect and (url := await self._images.link(stored, _STORE_LINK_S)):
+        if may_redirect and self._images.redirects and (url := await self._images.link(stored, _STORE_LINK_S)):
             return url
         content = await self._images.describe(image_id)
         kind = shown_format_of(await self._head(stored, content.size_bytes)) if content else None

@@ -28,8 +28,8 @@ def test_a_bucket_and_a_prefix() -> None:
         "http://minio:9000",
         "eu-1",
     )
-    assert found.has_links
-    assert not parsed("gs://b/p").has_links
+    assert found.redirects
+    assert not parsed("gs://b/p").redirects
 
 
 def test_azure_has_an_account_and_a_container() -> None:

@@ -12,6 +12,7 @@ from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.engine.retention import Retention
 from journey_mcp.media.formats import probe
 from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.image_store import StoredImage
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.settings import read_settings
@@ -34,7 +35,7 @@ def hosting(folder: Path, store: Store, base_url: str | None = BASE) -> Hosting:
     """Return hosting at an address."""
     images, clock = ImageFolder(folder), ManualClock()
     uploads = Uploads(store, images, Retention(images, store, clock, max_bytes=1), clock)
-    return Hosting(ImageLinks([b"k"], base_url), uploads, clock)
+    return Hosting(ImageLinks([b"k"], base_url), uploads, images, clock)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,14 @@ async def test_a_provider_must_reach_the_address(
     """A provider on this machine reaches everything of this machine."""
     settings = read_settings({"JOURNEYAPI_API_KEY": "k", "JOURNEYAPI_BASE_URL": provider})
     (account,) = accounts_of(settings, load())
-    host = hosting(tmp_path, store, base_url).of(LOCAL)
+    host = await hosting(tmp_path, store, base_url).of(LOCAL)
     assert host is not None
     assert host.serves(account) is can
 
 
 async def test_without_an_address_nothing_is_hosted(tmp_path: Path, store: Store) -> None:
     """As on stdio."""
-    assert hosting(tmp_path, store, None).of(LOCAL) is None
+    assert await hosting(tmp_path, store, None).of(LOCAL) is None
 
 
 async def test_an_image_is_hosted_once_for_each_caller(tmp_path: Path, store: Store) -> None:
@@ -67,7 +68,7 @@ async def test_an_image_is_hosted_once_for_each_caller(tmp_path: Path, store: St
     image = probe(image_bytes())
     names = {}
     for principal in (LOCAL, Principal("token:other")):
-        host = hosting(tmp_path, store).of(principal)
+        host = await hosting(tmp_path, store).of(principal)
         assert host is not None
         links = [await host.url_of(image, None) for _ in range(2)]
         assert len(set(links)) == 1
@@ -77,7 +78,7 @@ async def test_an_image_is_hosted_once_for_each_caller(tmp_path: Path, store: St
         assert list(await store.uploads.get([id_], principal=principal)) == [id_]
     assert len(set(names.values())) == 2
     (tmp_path / "pictures" / names[LOCAL]).unlink()
-    host = hosting(tmp_path, store).of(LOCAL)
+    host = await hosting(tmp_path, store).of(LOCAL)
     assert host is not None
     await host.url_of(image, None)
     assert (tmp_path / "pictures" / names[LOCAL]).exists()
@@ -85,8 +86,9 @@ async def test_an_image_is_hosted_once_for_each_caller(tmp_path: Path, store: St
 
 async def test_an_image_that_is_stored_already_is_only_linked(tmp_path: Path, store: Store) -> None:
     """Nothing is written."""
-    host = hosting(tmp_path, store).of(LOCAL)
+    host = await hosting(tmp_path, store).of(LOCAL)
     assert host is not None
-    name = f"tsk_{'a' * 22}.2.png"
-    assert (await host.url_of(probe(image_bytes()), name)).startswith(f"{BASE}/images/{name}?e=")
+    stored = StoredImage(id=f"tsk_{'a' * 22}.2", format="png")
+    link = await host.url_of(probe(image_bytes()), stored)
+    assert link.startswith(f"{BASE}/images/{stored.file_name}?e=")
     assert not (tmp_path / "pictures").exists()

@@ -401,7 +401,7 @@ async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: b
         async with open_store(settings.resolved_database_url()) as store:
             stored = ImageFolder(tmp_path)
             retention = Retention(stored, store, here.clock, max_bytes=1)
-            hosting = Hosting(ImageLinks((), None), Uploads(store, stored, retention, here.clock), here.clock)
+            hosting = Hosting(ImageLinks((), None), Uploads(store, stored, retention, here.clock), stored, here.clock)
             finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored, hosting)
             found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             assert found.sources[0].copy

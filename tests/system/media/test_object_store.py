@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -172,7 +173,7 @@ async def test_a_store_that_reports_missing_objects_deletes_the_others(tmp_path:
     from obstore.store import LocalStore  # noqa: PLC0415  # the tests are skipped without it
 
     backend: Any = LocalStore(str(folder))
-    store = ObjectStore(backend, database.objects, Clock(), has_links=False)
+    store = ObjectStore(backend, database.objects, Clock(), redirects=False)
     await store.delete([TASK])
     assert (file.exists(), await store.usage()) == (False, 0)
 
@@ -271,14 +272,32 @@ async def test_the_check_leaves_nothing(objects: ObjectStore, server: ObjectStor
     assert server.keys(prefix) == {}
 
 
-async def test_links_of_the_store_are_made_if_wanted(server: ObjectStoreServer, prefix: str, database: Store) -> None:
-    """For a minute, say; without the option there are none."""
+async def test_the_store_has_links_of_its_own(server: ObjectStoreServer, prefix: str, database: Store) -> None:
+    """For a minute, say; ours redirect to them only with the option."""
     stored = StoredImage(id=f"{TASK}.1", format="png")
-    assert await opened(server.address(prefix), database).link(stored, 60) is None
-    link = await opened(server.address(prefix, links="store"), database).link(stored, 60)
-    assert link is not None
+    store = opened(server.address(prefix), database)
+    link = await store.link(stored, 60)
     assert link.startswith(f"{server.origin}/images/{prefix}/images/{TASK}/1.png?")
     assert "X-Amz-Expires=60" in link
+    assert await store.link_origin() == server.origin
+    assert [opened(server.address(prefix, links=links), database).redirects for links in ("ours", "store")] == [
+        False,
+        True,
+    ]
+
+
+async def test_a_store_whose_links_cannot_be_signed_has_none(
+    database: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Google's signs with the key of an account only; another one reads and writes. It is not tried each time."""
+    credentials = tmp_path / "credentials.json"
+    refresh = {"client_id": "c", "client_secret": "made-up-secret", "refresh_token": "r", "type": "authorized_user"}
+    credentials.write_text(json.dumps(refresh))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
+    store = opened("gs://bucket", database)
+    assert await store.link_origin() is None
+    assert await store.link_origin() is None
+    assert caplog.text.count("no link of the object store") == 1
 
 
 @pytest.mark.parametrize("address", ["s3://bucket", "gs://bucket/prefix", "az://account/container/prefix"])

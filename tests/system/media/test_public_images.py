@@ -6,14 +6,21 @@ import httpx2
 import pytest
 from object_stores import ObjectStoreServer
 from starlette.applications import Starlette
-from support import serving
+from studio.test_inputs import data_uri, image_bytes
+from support import coarse, created, environment_of, make_request, serving
 
+from journey_mcp import sandbox
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.image_links import ImageLinks
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.media.object_store import open_object_store
 from journey_mcp.server.transports.images import image_route
+from journey_mcp.settings import read_settings
 from journey_mcp.settings.image_store import ImageStoreAddress
 from journey_mcp.store import open_store
+from journey_mcp.studio import open_studio
+from journey_mcp.studio.keep import KeepRequest
 from journey_mcp.studio.public_images import PublicImages
 
 IMAGE_ID = f"tsk_{'a' * 22}.1"
@@ -87,3 +94,36 @@ async def test_a_store_that_goes_away_in_the_middle_breaks_the_connection(
             assert read + rest.content == content
         assert "Traceback" not in caplog.text
         assert "an image is cut off" in caplog.text
+
+
+class MovableClock(Clock):
+    """The clock of this machine, moved by so many seconds."""
+
+    moved_s = 0.0
+
+    def now(self) -> float:
+        """Return the time."""
+        return super().now() + self.moved_s
+
+
+async def test_a_provider_that_takes_urls_gets_links_of_the_store(
+    server: ObjectStoreServer, prefix: str, tmp_path: Path
+) -> None:
+    """On stdio, where this server has no address: to a copy whose link has died, an added image, and a file."""
+    file = tmp_path / "cat.png"
+    file.write_bytes(image_bytes())
+    clock = MovableClock()
+    more = {"JOURNEY_MCP_STORE": server.address(prefix), "JOURNEY_MCP_IMAGE_DIRS": str(tmp_path)}
+    async with sandbox.running(coarse(speed=0)) as upstream:
+        environment = environment_of(upstream, tmp_path / "data", "journeyapi", "bfl", **more)
+        async with open_studio(read_settings(environment), clock) as studio:
+            first = await studio.wait_for_new(await created(studio, make_request(model="flux-2-pro")), 60)
+            clock.moved_s = 3600
+            kept = await studio.keep_image(KeepRequest(data=data_uri(image_bytes("JPEG"))), LOCAL)
+            for image in (f"{first.id}.1", kept.id, str(file)):
+                edit = make_request(model="flux-kontext-pro", provider="journeyapi", image=image)
+                edited = await studio.wait_for_new(await created(studio, edit), 60)
+                assert edited.status is Status.SUCCEEDED, edited.failure
+                link = upstream.sandbox.request_log.submissions[-1].request["image_url"]
+                assert link.startswith(f"{server.origin}/images/{prefix}/images/")
+                assert "X-Amz-Expires=3600" in link
