@@ -31,6 +31,8 @@ CHANGE_TOOLS = (
     "JOURNEY_MCP_KEEP_DAYS",
     "JOURNEY_MCP_TOOLS",
     "JOURNEY_MCP_CREDIT_PRICE",
+    "JOURNEY_MCP_PUBLIC_URL",
+    "JOURNEY_MCP_STORE",
 )
 """Settings besides keys that change `tools/list`: nothing is recorded for their values."""
 _META = "io.modelcontextprotocol/"

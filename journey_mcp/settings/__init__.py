@@ -552,6 +552,14 @@ class Settings(BaseModel):
         return self.server_url if self.is_over_http else None
 
     @property
+    def hosts_images(self) -> bool:
+        """Whether providers that take URLs only can be given links to images without one.
+
+        `public_url` counts, although it has no effect without `serve --webhooks`.
+        """
+        return bool(self.link_base_url or self.public_url or self.store)
+
+    @property
     def may_have_caller_keys(self) -> bool:
         """Whether callers may have provider keys of their own: sent with requests, or in the tokens file."""
         return self.is_over_http and (self.caller_keys == "on" or self.tokens_file is not None)

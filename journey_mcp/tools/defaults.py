@@ -27,7 +27,7 @@ class Defaults:
     takes_files: bool = True
     """Images may be paths, because the client is on this machine."""
     hosts_images: bool = False
-    """Images may be data at every provider, because the server hosts them for those that take URLs only."""
+    """Images may be data at every provider, because those that take URLs only get links to them."""
     has_links: bool = False
     """Results carry a `resource_link` for each image."""
     credit_prices: CreditPrices = field(default_factory=dict)
@@ -56,7 +56,7 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
         wait_s=settings.wait_s,
         keep_days=settings.keep_days,
         takes_files=takes_files,
-        hosts_images=settings.link_base_url is not None,
+        hosts_images=settings.hosts_images,
         has_links=settings.resource_links == "on",
         credit_prices=settings.credit_price,
         pinned=_pinned(catalog, usual),

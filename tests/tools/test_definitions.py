@@ -216,13 +216,19 @@ def test_the_descriptions_show_the_settings() -> None:
 
 
 def test_data_is_offered_where_the_server_hosts_it() -> None:
-    """JourneyAPI alone takes URLs only; with a public address over HTTP, it gets a link to the data."""
+    """JourneyAPI alone takes URLs only; with an address from which it can fetch, it gets a link to the data."""
 
-    def forms(settings: Settings) -> str:
-        tools = read_tool_set(settings, takes_files=False).tools
+    def forms(settings: Settings, *, takes_files: bool = False) -> str:
+        tools = read_tool_set(settings, takes_files=takes_files).tools
         (edit,) = [tool for tool in tools if tool["name"] == "edit_image"]
         return str(edit["inputSchema"]["properties"]["image"]["description"])
 
     settings = read_settings({"JOURNEYAPI_API_KEY": "k", "JOURNEY_MCP_SERVER_URL": "https://mcp.example.com"})
     assert "data URI" not in forms(settings)
     assert "data URI" in forms(settings.over_http())
+    for variable, value in (
+        ("JOURNEY_MCP_PUBLIC_URL", "https://hooks.example.com"),
+        ("JOURNEY_MCP_STORE", "s3://bucket"),
+    ):
+        on_stdio = read_settings({"JOURNEYAPI_API_KEY": "k", variable: value})
+        assert "data URI, local path" in forms(on_stdio, takes_files=True)
