@@ -216,6 +216,13 @@ def _violations(
         )
 
 
+HOSTING_STEP = (
+    "let the provider fetch it from here: with JOURNEY_MCP_STORE, with JOURNEY_MCP_PUBLIC_URL and serve --webhooks, or "
+    "over HTTP with JOURNEY_MCP_SERVER_URL (docs/images.md)."
+)
+"""What a person can set up for a provider that takes URLs only, to follow "ask the person to"."""
+
+
 def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
     """Return what to do with an image that has no public URL: a provider, else a model, else a key that takes it."""
     if same := [offer for offer in catalog.offers[request.model] if offer.images.takes_data]:
@@ -226,7 +233,8 @@ def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
         )
     step = "Give a public URL: no configured provider takes image data for this request."
     keys = [facts.key_variable for facts in catalog.taking_data.get(request.model, ())]
-    return f"{step} Or ask the person to set {' or '.join(keys)}: {request.model} takes it there." if keys else step
+    key = f"set {' or '.join(keys)}: {request.model} takes it there; or to " if keys else ""
+    return f"{step} Or ask the person to {key}{HOSTING_STEP}"
 
 
 def _offer_taking_data(request: ImageRequest, catalog: Catalog) -> Offer | None:

@@ -43,6 +43,17 @@ def usable_actions(task: Task, clients: ProviderClients, catalog: Catalog) -> It
                 yield Usable(action, first)
 
 
+def actions_without_link(task: Task, clients: ProviderClients, catalog: Catalog) -> list[str]:
+    """Return the actions that name the task at its provider as the parent, and send no image."""
+    kind = task.request.kind
+    return [
+        action.id
+        for its in catalog.actions.values()
+        for action in its
+        if takes(action, kind) and clients.runs_where(task, action)
+    ]
+
+
 def actions_of(task: Task, clients: ProviderClients, catalog: Catalog, defaults: Defaults) -> dict[str, list[Entry]]:
     """Return by image id what can be done with it, each with title and cost; empty unless the task has succeeded.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import DataNotTaken
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
@@ -18,8 +19,10 @@ from journey_mcp.engine.deduplication import Created
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.providers.clients import ProviderClients, UsableProviders
 from journey_mcp.routing import actions, model_names, router, validation
+from journey_mcp.studio.actions import actions_without_link
 from journey_mcp.studio.attempts import Plan, Planner
 from journey_mcp.studio.image_sources import ImageFinder, Roots
+from journey_mcp.studio.inputs import InputImages
 from journey_mcp.studio.refine import Refiner
 from journey_mcp.studio.start import Starter
 
@@ -125,7 +128,10 @@ class Creator:
         offers = validation.offers_of(request, usable.catalog)
         router.check_images(request, offers, usable.catalog)
         images = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)
-        route = await self._planner.route(request, offers, images, usable)
+        try:
+            route = await self._planner.route(request, offers, images, usable)
+        except DataNotTaken as error:
+            raise self._with_actions(error, images, usable) from error
         # no file is opened for a call that no offer takes
         images = await images.read()
         request = images.named_in(request)
@@ -136,6 +142,16 @@ class Creator:
             make_plan=partial(self._planner.plan, request, route, images, principal, usable),
             read_as=(*usable.notices, *read_as),
         )
+
+    def _with_actions(self, error: DataNotTaken, images: InputImages, usable: UsableProviders) -> DataNotTaken:
+        """Return the error for images without a link, with what can be done with an earlier image nevertheless."""
+        earlier = images.sources[0] if images.sources else None
+        task = earlier.task if earlier else None
+        names = actions_without_link(task, self._clients, usable.catalog) if task else ()
+        if earlier is None or not names:
+            return error
+        step = f"Or call refine_image, which needs no link to {earlier.name}: {actions.listed(names)}."
+        return DataNotTaken(str(error), next_step=f"{error.failure.next_step} {step}")
 
     async def _checked_refinement(
         self,

@@ -252,6 +252,7 @@ class ImageFinder:
             is_lasting=is_lasting,
             copy=copy,
             stored_copy=stored_copy,
+            task=task,
             trusted_base=task.base_url,
             is_local=not is_publicly_fetchable(image.url),
             is_of_sandbox=task.provider == SANDBOX,

@@ -12,7 +12,7 @@ from journey_mcp.core.errors import ImageUnavailable, StoreUnavailable, Unusable
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.urls import is_loopback
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
@@ -79,6 +79,8 @@ class Source:
     digest: str | None = None
     """Of the content: the same path may be another image later."""
     notices: tuple[Notice, ...] = ()
+    task: Task | None = None
+    """The finished task that made the image."""
     trusted_base: str | None = None
     """The base URL of the service that made the image; it is fetched from there."""
     is_local: bool = False

@@ -17,7 +17,7 @@ from journey_mcp.providers.base import Account
 from journey_mcp.providers.clients import ProviderClients, UsableProviders
 from journey_mcp.registry import Action, Catalog, Offer
 from journey_mcp.routing.actions import listed, required_first, takes
-from journey_mcp.routing.validation import with_checked_prompt
+from journey_mcp.routing.validation import HOSTING_STEP, with_checked_prompt
 from journey_mcp.store import Store
 from journey_mcp.studio.actions import is_made_at, usable_actions
 from journey_mcp.studio.image_sources import ImageFinder, Roots, image_of, only_image
@@ -187,7 +187,8 @@ class Refiner:
         if (problem := images.requires_upload(account)) and not action.images.takes_data:
             raise DataNotTaken(
                 f"{action.id} at {account.provider} takes images as URLs only; {problem}.",
-                next_step="Give a public HTTPS URL, or the id of an earlier image whose link is alive.",
+                next_step="Give a public HTTPS URL, or the id of an earlier image whose link is alive. "
+                f"Or ask the person to {HOSTING_STEP}",
             )
         images = await images.read()
         request = replace(images.named_in(request), model=action.id)

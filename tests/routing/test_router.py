@@ -134,9 +134,16 @@ def test_a_violation_at_a_pinned_provider_names_providers_that_take_the_request(
         (
             ["journeyapi"],
             "flux-kontext-pro",
-            ("Give a public URL", "VTRIX_API_KEY or KKIAI_API_KEY or REPLICATE_API_TOKEN or BFL_API_KEY"),
+            ("Give a public URL", "VTRIX_API_KEY or KKIAI_API_KEY or REPLICATE_API_TOKEN or BFL_API_KEY: "),
         ),
-        (["journeyapi"], "seededit", ("Give a public URL: no configured provider takes image data for this request.",)),
+        (
+            ["journeyapi"],
+            "seededit",
+            (
+                "Give a public URL: no configured provider takes image data for this request. Or ask the person to let",
+                "JOURNEY_MCP_STORE, with JOURNEY_MCP_PUBLIC_URL and serve --webhooks",
+            ),
+        ),
     ],
 )
 def test_an_image_without_a_url_has_a_next_step(providers: list[str], model: str, steps: tuple[str, ...]) -> None:

@@ -31,6 +31,7 @@ from journey_mcp.core.images import ImageId
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
+from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.retention import Retention
 from journey_mcp.media import formats
@@ -513,6 +514,24 @@ async def test_an_old_link_is_asked_for_before_a_provider_gets_it(tmp_path: Path
         here.faults("image:dead_image")
         error = await refusal(here, **edit, provider="journeyapi")
         assert str(error).endswith("is an earlier image whose link has expired: only its copy is left.")
+
+
+async def test_an_image_without_a_link_can_still_be_refined_where_it_was_made(tmp_path: Path) -> None:
+    """Its provider knows it by the task, so the error names these actions, and one of them works."""
+    async with make_environment(tmp_path) as here:
+        grid = await here.made(model="midjourney")
+        await here.studio.wait_for_copies({grid.id: grid}, 60)
+        here.clock.shift_calendar(15 * 86400)
+        here.faults("image:dead_image")
+        image = f"{grid.id}.2"
+        error = await refusal(here, **KONTEXT, image=image)
+        assert error.failure.code == "data_not_taken"
+        assert (error.failure.next_step or "").endswith(
+            f"Or call refine_image, which needs no link to {image}: single, upscale_2x, upscale_4x, vary, reroll."
+        )
+        request = ImageRequest(tool="refine_image", action="vary", model="vary", image=image)
+        varied = await here.studio.wait_for_new(await created(here.studio, request), 900)
+        assert varied.status is Status.SUCCEEDED, varied.failure
 
 
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:
