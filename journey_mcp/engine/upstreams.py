@@ -10,6 +10,10 @@ from journey_mcp.registry import Offer
 class Upstreams(Protocol):
     """The configured providers."""
 
+    def serves(self, task: Task) -> bool:
+        """Return whether this process may poll the task, with the key that made it."""
+        ...
+
     def upstream_of(self, task: Task) -> Upstream:
         """Return where the task is polled: at the provider and base URL where it was created."""
         ...

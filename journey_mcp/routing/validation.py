@@ -218,7 +218,7 @@ def _violations(
 
 HOSTING_STEP = (
     "let the provider fetch it from here: with JOURNEY_MCP_STORE, with JOURNEY_MCP_PUBLIC_URL and serve --webhooks, or "
-    "over HTTP with JOURNEY_MCP_SERVER_URL (docs/images.md)."
+    "over HTTP with JOURNEY_MCP_SERVER_URL."
 )
 """What a person can set up for a provider that takes URLs only, to follow "ask the person to"."""
 

@@ -35,6 +35,7 @@ from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.recovery import Recovery
+from journey_mcp.engine.renewed_links import RenewedLinks
 from journey_mcp.engine.retention import Retention
 from journey_mcp.engine.submitter import Submitter
 from journey_mcp.engine.task_reader import TaskReader
@@ -289,12 +290,14 @@ def _images(
     blobs = Blobs(stored, max_bytes, safe_http, clock, retention.note_written)
     copies = _copies(settings, clock, store, journal, clients, blobs, retention)
     thumbnails = Thumbnails(stored, workers, retention.note_written)
-    views = Views(Originals(store, clock, stored, copies, safe_http), thumbnails)
+    renewed = RenewedLinks(clock, clients, safe_http)
+    views = Views(Originals(store, clock, stored, copies, safe_http, renewed), thumbnails)
     previews = Previews(views, workers, clock)
     journal.listen(previews.on_task_changed)
     uploads = Uploads(store, stored, retention, clock)
     hosting = Hosting(ImageLinks(keys, settings.link_base_url or listener_url), uploads, stored, clock)
-    finder = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, stored, hosting)
+    folder = settings.resolved_data_dir()
+    finder = ImageFinder(store, clock, settings.image_dirs, folder, safe_http, stored, hosting, renewed)
     return _Images(
         retention=retention,
         blobs=blobs,

@@ -128,6 +128,7 @@ class Creator:
         offers = validation.offers_of(request, usable.catalog)
         router.check_images(request, offers, usable.catalog)
         images = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)
+        images = await images.with_links(usable.account_of(offer) for offer in offers if not offer.images.takes_data)
         try:
             route = await self._planner.route(request, offers, images, usable)
         except DataNotTaken as error:

@@ -23,6 +23,7 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.engine.renewed_links import RenewedLinks
 from journey_mcp.media import formats, image_text, image_urls, local_files
 from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
@@ -79,6 +80,7 @@ class ImageFinder:
         safe_http: SafeHttpClient,
         stored: ImageStore,
         hosting: Hosting,
+        renewed: RenewedLinks,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -87,6 +89,7 @@ class ImageFinder:
         self._safe_http = safe_http
         self._stored = stored
         self._hosting = hosting
+        self._renewed = renewed
 
     async def find(
         self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
@@ -239,22 +242,25 @@ class ImageFinder:
         is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
-        elif is_alive and not is_lasting and copy is not None:
+        elif is_alive and not is_lasting:
             is_alive = not await self._is_gone(image.url, task)
-        if not is_alive and copy is None:
+        url = image.url if is_alive else None
+        find_link = None if is_alive else partial(self._renewed.find, task, wanted.number)
+        if find_link and copy is None and (url := await find_link()) is None:
             raise gone(wanted, task)
         ended = "of a sandbox that has ended" if task.provider == SANDBOX else "whose link has expired"
         return Source(
             name=str(wanted),
             kind=f"an earlier image {ended}: only its copy is left",
             stored=str(wanted),
-            url=image.url if is_alive else None,
+            url=url,
             is_lasting=is_lasting,
+            find_link=find_link if url is None else None,
             copy=copy,
             stored_copy=stored_copy,
             task=task,
             trusted_base=task.base_url,
-            is_local=not is_publicly_fetchable(image.url),
+            is_local=not is_publicly_fetchable(url or image.url),
             is_of_sandbox=task.provider == SANDBOX,
         )
 

@@ -1,7 +1,7 @@
 """The input images of a request: read, fetched, and fitted to the limits of the offer that takes them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from journey_mcp.core.urls import is_loopback
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.image_store import StoredImage
-from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.address_policy import FetchError, is_publicly_fetchable
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.base import Account
 from journey_mcp.registry import Offer
@@ -49,6 +49,8 @@ class ImageHost(Protocol):
 
 ReadCopy = Callable[[], Awaitable[bytes | None]]
 """Returns the copy of an image; `None` if it was deleted. Raises OSError, StoreUnavailable."""
+FindLink = Callable[[], Awaitable[str | None]]
+"""Asks a provider for another link to an image whose link is dead; `None` if it gives none."""
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
 """Of all images of one call together."""
@@ -68,6 +70,8 @@ class Source:
     url: str | None = None
     is_lasting: bool = True
     """The URL works as far as is known; otherwise a copy is sent where data is taken."""
+    find_link: FindLink | None = None
+    """Only of an earlier image whose link is dead."""
     copy: ReadCopy | None = None
     """Reads an image with an id. It is read when an offer needs it, because an id never means another image."""
     stored_copy: StoredImage | None = None
@@ -121,6 +125,18 @@ class InputImages:
     def digests(self) -> tuple[str, ...]:
         """The digests of the images that were read."""
         return tuple(source.digest for source in self._all if source.digest is not None)
+
+    async def with_links(self, accounts: Iterable[Account]) -> "InputImages":
+        """Return the images with new links in place of dead ones, if one of these providers cannot do without."""
+        dead = [source for source in self._all if source.find_link is not None]
+        if not dead or not any(map(self.requires_upload, accounts)):
+            return self
+        found = {id(source): await _with_link(source) for source in dead}
+        return replace(
+            self,
+            sources=tuple(found.get(id(source), source) for source in self.sources),
+            mask=found.get(id(self.mask), self.mask) if self.mask else None,
+        )
 
     async def read(self) -> "InputImages":
         """Read the files and decode the data among them, each once.
@@ -193,6 +209,13 @@ class InputImages:
             sizes = await to_thread.run_sync(_sizes, mask, images[0] if images else None)
             mask = await _matching(self.mask, mask, sizes, fitter) if sizes else mask
         return images, mask, tuple(notices)
+
+
+async def _with_link(source: Source) -> Source:
+    url = await source.find_link() if source.find_link else None
+    if url is None:
+        return source
+    return replace(source, url=url, is_lasting=False, find_link=None, is_local=not is_publicly_fetchable(url))
 
 
 def _loaded(source: Source) -> Source:

@@ -11,10 +11,11 @@ from journey_mcp.core.images import ImageId, OutputImage, UploadId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.text import cleaned
+from journey_mcp.engine.renewed_links import RenewedLinks
 from journey_mcp.media import formats, image_text
 from journey_mcp.media.image_store import ImageStore, ImageStoreUnavailable
 from journey_mcp.media.image_text import WholeTask
-from journey_mcp.net.address_policy import FetchError, TooLarge
+from journey_mcp.net.address_policy import FetchError, Gone, TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
@@ -71,13 +72,20 @@ class Originals:
     """Finds finished and kept images by id, and reads them: their copies, else their links through the SSRF guard."""
 
     def __init__(
-        self, store: Store, clock: Clock, images: ImageStore, in_progress: CopiesInProgress, safe_http: SafeHttpClient
+        self,
+        store: Store,
+        clock: Clock,
+        images: ImageStore,
+        in_progress: CopiesInProgress,
+        safe_http: SafeHttpClient,
+        renewed: RenewedLinks,
     ) -> None:
         self._store = store
         self._clock = clock
         self._images = images
         self._in_progress = in_progress
         self._safe_http = safe_http
+        self._renewed = renewed
 
     async def find(self, ids: Sequence[str], principal: Principal) -> list[Original | NoOriginal]:
         """Return the images with these ids, in their order and each once; a task stands for all its images.
@@ -132,19 +140,33 @@ class Originals:
 
     async def _download(self, original: FinishedImage) -> bytes:
         image, task = original.image, original.task
-        if image.expires_at is not None and image.expires_at <= self._clock.now():
-            raise gone(original.id, task)
-        safe_http = self._safe_http.with_trusted(task.base_url)
+        problem: JourneyError = gone(original.id, task)
+        if image.expires_at is None or image.expires_at > self._clock.now():
+            try:
+                return await self._fetched(image.url, task)
+            except FetchError as error:
+                if task.provider != SANDBOX:
+                    problem = _not_downloaded(original, error)
+                if not isinstance(error, Gone):
+                    raise problem from error
+        url = await self._renewed.find(task, original.id.number)
+        if url is None:
+            raise problem
         try:
-            fetched = await safe_http.get(image.url, max_bytes=formats.MAX_BYTES, within_s=_FETCH_WITHIN_S)
+            return await self._fetched(url, task)
         except FetchError as error:
-            if task.provider == SANDBOX:
-                raise gone(original.id, task) from error
-            reason = f"{original.id} cannot be downloaded: {error}."
-            if isinstance(error, TooLarge):
-                raise UnusableImage(reason, next_step="Open its URL instead.") from error
-            raise ImageUnavailable(reason) from error
-        return fetched.content
+            raise _not_downloaded(original, error) from error
+
+    async def _fetched(self, url: str, task: Task) -> bytes:
+        safe_http = self._safe_http.with_trusted(task.base_url)
+        return (await safe_http.get(url, max_bytes=formats.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
+
+
+def _not_downloaded(original: FinishedImage, error: FetchError) -> UnusableImage:
+    reason = f"{original.id} cannot be downloaded: {error}."
+    if isinstance(error, TooLarge):
+        return UnusableImage(reason, next_step="Open its URL instead.")
+    return ImageUnavailable(reason)
 
 
 def _finished(wanted: ImageId, tasks: Mapping[str, Task]) -> FinishedImage | NoOriginal:

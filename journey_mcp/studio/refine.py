@@ -184,6 +184,7 @@ class Refiner:
         account = usable.account_of(action)
         named = replace(request, image=str(earlier.id)) if earlier else request
         images = await self._images.find(named, principal, files_allowed=files_allowed, roots=roots)
+        images = await images.with_links([] if action.images.takes_data else [account])
         if (problem := images.requires_upload(account)) and not action.images.takes_data:
             raise DataNotTaken(
                 f"{action.id} at {account.provider} takes images as URLs only; {problem}.",

@@ -33,10 +33,12 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
+from journey_mcp.engine.renewed_links import RenewedLinks
 from journey_mcp.engine.retention import Retention
 from journey_mcp.media import formats
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.clients import open_clients
 from journey_mcp.registry import load
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
@@ -403,7 +405,9 @@ async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: b
             stored = ImageFolder(tmp_path)
             retention = Retention(stored, store, here.clock, max_bytes=1)
             hosting = Hosting(ImageLinks((), None), Uploads(store, stored, retention, here.clock), stored, here.clock)
-            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored, hosting)
+            async with open_clients(settings) as clients:
+                renewed = RenewedLinks(here.clock, clients, here.studio.safe_http)
+            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored, hosting, renewed)
             found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             assert found.sources[0].copy
             Path(first.images[0].path or "").unlink()

@@ -32,9 +32,11 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task, new_task_id
 from journey_mcp.core.views import VIEW_SIZES, Panel, View
+from journey_mcp.engine.renewed_links import RenewedLinks
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.thumbnails import MAX_BYTES
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.providers.clients import open_clients
 from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.store import open_store
 from journey_mcp.studio.keep import KeepRequest
@@ -88,9 +90,11 @@ async def test_an_image_that_is_being_copied_is_not_downloaded_as_well(tmp_path:
     async with make_environment(tmp_path, "image:dead_image", JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made()
         path = tmp_path / "pictures" / f"{task.id}.1.jpg"
-        async with open_store(here.studio.settings.resolved_database_url()) as store:
+        settings = here.studio.settings
+        async with open_store(settings.resolved_database_url()) as store, open_clients(settings) as clients:
             folder, safe_http = ImageFolder(tmp_path), SafeHttpClient(TrustedHosts())
-            originals = Originals(store, here.clock, folder, CopiedMeanwhile(path), safe_http)
+            renewed = RenewedLinks(here.clock, clients, safe_http)
+            originals = Originals(store, here.clock, folder, CopiedMeanwhile(path), safe_http, renewed)
             (found,) = await originals.find([f"{task.id}.1"], LOCAL)
             assert not isinstance(found, NoOriginal)
             assert await originals.load(found) == path

@@ -28,7 +28,7 @@ from journey_mcp.sandbox.responses import HttpResponse, json_response
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.sources import SourceError
 from journey_mcp.sandbox.state import Sandbox
-from journey_mcp.sandbox.tasks import Task
+from journey_mcp.sandbox.tasks import Link, Task
 from journey_mcp.sandbox.wire import hold
 
 ENDPOINTS = ("imagine", *(path.replace("-", "_") for path in FOLLOW_UPS), "fetch", "fetch_many", "account")
@@ -157,19 +157,22 @@ class JourneyApi(Service[Creation | FollowUp]):
         failure = find(faults, "fail_task")
         is_blocked = sandbox.settings.blocked_word in creation.prompt
         now, seed = sandbox.now(), sandbox.rng.getrandbits(32)
+        task_id = self._new_id()
+        ends_at = now + sandbox.settings.shortened(sandbox.rng.uniform(*creation.seconds))
         task = Task(
-            task_id=self._new_id(),
+            task_id=task_id,
             service=self.name,
             kind=creation.task_type,
             model=creation.model_id,
             origin=origin_of(request),
             accepted_at=now,
-            ends_at=now + sandbox.settings.shortened(sandbox.rng.uniform(*creation.seconds)),
+            ends_at=ends_at,
             charged=creation.credits,
             seed=seed,
             images=_images(creation, seed) if isinstance(creation, Creation) else images_of(creation, seed),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
             is_held=bool(creation.image_urls) or find(faults, "hang") is not None,
+            link=self._new_link(ends_at),
             notes={"endpoint": creation.endpoint},
         )
         self.credits -= task.charged
@@ -229,7 +232,19 @@ class JourneyApi(Service[Creation | FollowUp]):
     def _look_up(self, task_id: str, faults: tuple[Fault, ...]) -> dict[str, Any] | None:
         """Return the current task object with the changes of the faults; None for an unknown task."""
         found = self.find(task_id, faults)
-        return None if found is None else self.distorted(_serialize(*found), faults)
+        if found is None:
+            return None
+        task, now = found
+        if task.link.signature and task.is_over(now):
+            task = replace(task, link=self._new_link(now))
+            self.sandbox.tasks.put(task)
+        return self.distorted(_serialize(task, now), faults)
+
+    def _new_link(self, now: float) -> Link:
+        lifetime_s = self._settings.link_lifetime_s
+        if lifetime_s is None:
+            return Link()
+        return Link(signature=f"{self.sandbox.rng.getrandbits(128):032x}", expires_at=now + lifetime_s)
 
     def _account(self, faults: tuple[Fault, ...]) -> HttpResponse:
         self.settle()

@@ -51,6 +51,8 @@ class JourneyApiSettings:
     """C9: `/variations` takes `strong` and `subtle` for a parent of `/upscale-1x`, or positions in a grid only."""
     task_ids: Literal["uuid", "letters"] = "uuid"
     """C12: ids are UUIDs, or look like UUIDs with letters beyond f."""
+    link_lifetime_s: float | None = None
+    """U11: how long image links work; then each answer to `/fetch` has new ones. None: the same links work for ever."""
     extra_models: tuple[str, ...] = ()
     """Model ids besides the documented 30; synchronous, image_url optional, 1 credit."""
     allows_plain_webhooks: bool = True
