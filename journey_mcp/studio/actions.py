@@ -37,7 +37,9 @@ def usable_actions(task: Task, clients: ProviderClients, catalog: Catalog) -> It
     for its in catalog.actions.values():
         for action in its:
             is_here = clients.runs_where(task, action)
-            if (is_here and takes(action, kind)) or (action.images.is_taken and (is_here or task.provider != SANDBOX)):
+            # the copy of an image of a sandbox that has ended is hosted by the next one
+            is_fetched = is_here or task.provider != SANDBOX or clients.is_sandbox
+            if (is_here and takes(action, kind)) or (action.images.is_taken and is_fetched):
                 yield Usable(action, None)
             elif is_here and (first := required_first(action, kind, catalog)):
                 yield Usable(action, first)

@@ -248,10 +248,13 @@ class ImageFinder:
         find_link = None if is_alive else partial(self._renewed.find, task, wanted.number)
         if find_link and copy is None and (url := await find_link()) is None:
             raise gone(wanted, task)
-        ended = "of a sandbox that has ended" if task.provider == SANDBOX else "whose link has expired"
+        maker = "an earlier image of a sandbox" if task.provider == SANDBOX else "an earlier image"
+        ended = "that has ended" if task.provider == SANDBOX else "whose link has expired"
         return Source(
             name=str(wanted),
-            kind=f"an earlier image {ended}: only its copy is left",
+            kind=f"{maker} {ended}: only its copy is left"
+            if url is None
+            else f"{maker}, which is on this network only",
             stored=str(wanted),
             url=url,
             is_lasting=is_lasting,

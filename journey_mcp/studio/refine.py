@@ -98,7 +98,7 @@ class Refiner:
                 if found := await self._on_parent(request, action, earlier, principal, usable):
                     return found
         taking = next((action for action in actions if action.images.is_taken), None)
-        if taking is None or (earlier and _is_of_other_sandbox(earlier.task, usable.account_of(taking))):
+        if taking is None:
             raise self._not_taken(actions[0], earlier, usable)
         return await self._on_image(
             request, taking, principal, usable, earlier=earlier, files_allowed=files_allowed, roots=roots
@@ -267,10 +267,6 @@ def _with_switches(offer: Offer, catalog: Catalog) -> Offer:
     """Return the offer of an action, which reads prompts as its model does."""
     its = next((o for o in catalog.offers.get(offer.model, ()) if o.provider == offer.provider), None)
     return replace(offer, switches=its.switches, prompt_max_length=its.prompt_max_length) if its else offer
-
-
-def _is_of_other_sandbox(task: Task, account: Account) -> bool:
-    return task.provider == SANDBOX and not is_made_at(account, task)
 
 
 def _first(task: WholeTask) -> ImageId:

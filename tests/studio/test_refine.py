@@ -394,7 +394,7 @@ async def _lose_image(env: Environment, task: Task) -> None:
 
 
 async def test_images_of_a_sandbox_and_of_another_address(tmp_path: Path) -> None:
-    """The provider does not know them: a sandbox's not at all, those of another address only by their link."""
+    """The provider does not know them: a sandbox's only by the copy, those of another address only by their link."""
     async with make_environment_without_copies(tmp_path / "one") as env:
         first = await grid(env)
         folder = tmp_path / "two"
@@ -405,13 +405,19 @@ async def test_images_of_a_sandbox_and_of_another_address(tmp_path: Path) -> Non
         async with running_studio(_sandbox_settings(folder)) as studio:
             error = await refusal(studio, refine(f"{made.id}.2", "vary"))
             assert "was made in a sandbox that has ended: the one that runs now does not know it" in str(error)
+            assert "refined with upscale_2x, upscale_4x. Nothing was charged." in (error.failure.next_step or "")
             assert "keep one running: `journey-mcp sandbox`" in (error.failure.next_step or "")
+            larger = await studio.wait_for_new(await created(studio, refine(f"{made.id}.2", "upscale_2x")), 900)
+            assert larger.status is Status.SUCCEEDED, larger.failure
         async with running_studio(settings_for(env.upstream.base_url, folder)) as studio:
-            for action in ("vary", "upscale_2x"):
-                error = await refusal(studio, refine(f"{made.id}.2", action))
-                assert isinstance(error, ImageNotRefinable)
-                assert "was made in a sandbox: journeyapi does not know it" in str(error)
-                assert "keep one running" not in (error.failure.next_step or "")
+            error = await refusal(studio, refine(f"{made.id}.2", "vary"))
+            assert isinstance(error, ImageNotRefinable)
+            assert "was made in a sandbox: journeyapi does not know it" in str(error)
+            assert "keep one running" not in (error.failure.next_step or "")
+            error = await refusal(studio, refine(f"{made.id}.2", "upscale_2x"))
+            assert isinstance(error, DataNotTaken)
+            assert "an earlier image of a sandbox that has ended: only its copy is left" in str(error)
+            assert "JOURNEY_MCP_STORE" in (error.failure.next_step or "")
         async with sandbox.running(coarse(speed=0)) as other:
             async with running_studio(settings_for(other.base_url, tmp_path / "one")) as studio:
                 error = await refusal(studio, refine(f"{first.id}.2", "vary"))
