@@ -217,10 +217,10 @@ def _violations(
 
 
 HOSTING_STEP = (
-    "let the provider fetch it from here: with JOURNEY_MCP_STORE, with JOURNEY_MCP_PUBLIC_URL and serve --webhooks, or "
-    "over HTTP with JOURNEY_MCP_SERVER_URL."
+    "Or ask the person to set JOURNEY_MCP_STORE, JOURNEY_MCP_PUBLIC_URL with serve --webhooks, or over HTTP "
+    "JOURNEY_MCP_SERVER_URL: the provider then fetches it from there."
 )
-"""What a person can set up for a provider that takes URLs only, to follow "ask the person to"."""
+"""What a person can set up for a provider that takes URLs only."""
 
 
 def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
@@ -233,8 +233,9 @@ def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
         )
     step = "Give a public URL: no configured provider takes image data for this request."
     keys = [facts.key_variable for facts in catalog.taking_data.get(request.model, ())]
-    key = f"set {' or '.join(keys)}: {request.model} takes it there; or to " if keys else ""
-    return f"{step} Or ask the person to {key}{HOSTING_STEP}"
+    if keys:
+        step += f" Or ask the person to set {' or '.join(keys)}: {request.model} takes it there."
+    return f"{step} {HOSTING_STEP}"
 
 
 def _offer_taking_data(request: ImageRequest, catalog: Catalog) -> Offer | None:

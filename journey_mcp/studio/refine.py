@@ -188,8 +188,7 @@ class Refiner:
         if (problem := images.requires_upload(account)) and not action.images.takes_data:
             raise DataNotTaken(
                 f"{action.id} at {account.provider} takes images as URLs only; {problem}.",
-                next_step="Give a public HTTPS URL, or the id of an earlier image whose link is alive. "
-                f"Or ask the person to {HOSTING_STEP}",
+                next_step="Give a public HTTPS URL, or the id of an earlier image whose link is alive. " + HOSTING_STEP,
             )
         images = await images.read()
         request = replace(images.named_in(request), model=action.id)

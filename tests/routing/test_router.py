@@ -140,8 +140,8 @@ def test_a_violation_at_a_pinned_provider_names_providers_that_take_the_request(
             ["journeyapi"],
             "seededit",
             (
-                "Give a public URL: no configured provider takes image data for this request. Or ask the person to let",
-                "JOURNEY_MCP_STORE, with JOURNEY_MCP_PUBLIC_URL and serve --webhooks",
+                "Give a public URL: no configured provider takes image data for this request. Or ask the person to set",
+                "JOURNEY_MCP_STORE, JOURNEY_MCP_PUBLIC_URL with serve --webhooks, or over HTTP JOURNEY_MCP_SERVER_URL",
             ),
         ),
     ],
