@@ -14,7 +14,7 @@ from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned, duration, encoded_id, timestamp
-from journey_mcp.tools.availability import Availability
+from journey_mcp.tools.availability import SANDBOX_ENDED, Availability
 
 _MAX_EXCERPT = 80
 _ALL_AVAILABLE = Availability()
@@ -145,6 +145,8 @@ def _image(
     dead = None if ours else available.dead_reason(image, now=now)
     path = available.stored_copy(image)
     expires_at = ours.expires_at if ours else image.expires_at
+    if dead and expires_at is not None and expires_at > now:
+        expires_at = None  # that of a sandbox that has ended before
     plain = {
         "id": str(ImageId(task_id, number)),
         "url": None if dead else ours.url if ours else image.url,
@@ -180,9 +182,16 @@ def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
     if not usable and any("saved_to" in image for image in images):
         return "Show the files at saved_to; the links are dead, and there is no copy to edit."
     if not usable:
-        return "The links are dead and there is no copy. Only a new call, which is charged, makes the image again."
+        return f"The links are dead and there is no copy. {_again(images)}, which is charged, makes the image again."
     example = usable[:2][-1]["id"]
     return f'{_show(usable)} To edit an image, call edit_image with image "{example}" (or another id).'
+
+
+def _again(images: Sequence[dict[str, Any]]) -> str:
+    """Return what is left to try for images that are lost here, as the beginning of a sentence."""
+    if all(str(image.get("link")).startswith(SANDBOX_ENDED) for image in images):
+        return "Only a new call"
+    return "edit_image takes their ids if their provider gives new links; otherwise only a new call"
 
 
 def _show(usable: Sequence[dict[str, Any]]) -> str:

@@ -218,4 +218,7 @@ async def test_a_dead_image_is_not_shown_as_a_link(tmp_path: Path) -> None:
     (image,) = plain["tasks"][0]["images"]
     assert (image["link"], "url" in image, "path" in image) == ("link expired, no copy", False, False)
     assert "https://example.test/1.png" not in text
-    assert "Only a new call, which is charged, makes the image again." in text
+    assert (
+        "edit_image takes their ids if their provider gives new links; otherwise only a new call, which is charged, "
+        "makes the image again." in text
+    )

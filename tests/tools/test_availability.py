@@ -117,8 +117,15 @@ async def test_the_images_of_a_sandbox_end_with_it(tmp_path: Path) -> None:
         assert "grid_url" in made
         listed, _ = await call(client, "fetch_task")
         assert listed["images"] == made["images"]
+        edit = {"prompt": "blue", "image": made["images"][0]["id"], "model": "flux-kontext-pro"}
+        edited, _ = await call(client, "edit_image", **edit, wait_s=60)
+        assert edited["images"][0]["expires_at"]
     async with client_of(settings) as client:
-        for given in ({}, {"task_ids": [made["task_id"]]}):
+        old, text = await call(client, "fetch_task", task_ids=[edited["task_id"]])
+        assert "expires_at" not in old["images"][0]
+        assert "expired" not in text
+        assert old["next_step"].endswith("Only a new call, which is charged, makes the image again.")
+        for given in ({"query": "kite"}, {"task_ids": [made["task_id"]]}):
             task, text = await call(client, "fetch_task", **given)
             assert {image["link"] for image in task["images"]} == {"sandbox ended, no copy"}
             assert "http" not in text
