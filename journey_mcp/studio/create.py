@@ -151,7 +151,10 @@ class Creator:
         names = actions_without_link(task, self._clients, usable.catalog) if task else ()
         if earlier is None or not names:
             return error
-        step = f"Or call refine_image, which needs no link to {earlier.name}: {actions.listed(names)}."
+        step = (
+            f"Or call refine_image, which needs no link to {earlier.name}: {actions.listed(names)}. "
+            "Its result has a new link, with which edit_image takes it."
+        )
         return DataNotTaken(str(error), next_step=f"{error.failure.next_step} {step}")
 
     async def _checked_refinement(

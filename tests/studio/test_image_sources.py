@@ -530,12 +530,15 @@ async def test_an_image_without_a_link_can_still_be_refined_where_it_was_made(tm
         image = f"{grid.id}.2"
         error = await refusal(here, **KONTEXT, image=image)
         assert error.failure.code == "data_not_taken"
-        assert (error.failure.next_step or "").endswith(
+        assert (
             f"Or call refine_image, which needs no link to {image}: single, upscale_2x, upscale_4x, vary, reroll."
+            in (error.failure.next_step or "")
         )
-        request = ImageRequest(tool="refine_image", action="vary", model="vary", image=image)
-        varied = await here.studio.wait_for_new(await created(here.studio, request), 900)
-        assert varied.status is Status.SUCCEEDED, varied.failure
+        request = ImageRequest(tool="refine_image", action="single", model="single", image=image)
+        single = await here.studio.wait_for_new(await created(here.studio, request), 900)
+        assert single.status is Status.SUCCEEDED, single.failure
+        edited = await here.made(**KONTEXT, image=f"{single.id}.1")
+        assert edited.status is Status.SUCCEEDED, edited.failure
 
 
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:
