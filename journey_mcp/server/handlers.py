@@ -290,6 +290,7 @@ async def _task_objects(
             with_paths=defaults.takes_files,
             credit_prices=defaults.credit_prices,
             available=available,
+            can_edit=defaults.can_edit,
         )
         if id_ in found
         else _unknown(studio, id_)

@@ -21,7 +21,12 @@ async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.Ca
     """Return a task as the result of the tool that created it."""
     available = await availability.check_availability([task])
     plain = results.task_object(
-        task, now=now, with_paths=defaults.takes_files, credit_prices=defaults.credit_prices, available=available
+        task,
+        now=now,
+        with_paths=defaults.takes_files,
+        credit_prices=defaults.credit_prices,
+        available=available,
+        can_edit=defaults.can_edit,
     )
     shown = shortening.fit_single(plain)
     linked = [shown.plain] if defaults.has_links else []

@@ -61,8 +61,9 @@ def actions_of(task: Task, clients: ProviderClients, catalog: Catalog, defaults:
 
     `catalog` is what the caller may use, and `defaults` are the caller's.
 
-    At most 12 for an image: what takes it as it is, edits, what needs another action first (`needs`), then the same
-    prompt with other models. Actions of one endpoint, such as the four directions of a pan, are listed all or none.
+    Only with tools that can be called, and at most 12 for an image: what takes it as it is, edits, what needs another
+    action first (`needs`), then the same prompt with other models. Actions of one endpoint, such as the four directions
+    of a pan, are listed all or none.
     """
     if task.status is not Status.SUCCEEDED:
         return {}
@@ -75,6 +76,8 @@ def actions_of(task: Task, clients: ProviderClients, catalog: Catalog, defaults:
     ]
     entries: list[Entry] = []
     for group in groups:
+        if not defaults.lists(group[0]["tool"]):
+            continue
         if len(entries) + len(group) <= _MAX_ACTIONS:
             entries += group
     return {str(ImageId(task.id, number)): entries for number in range(1, len(task.images) + 1)}

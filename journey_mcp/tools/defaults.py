@@ -32,8 +32,19 @@ class Defaults:
     """Results carry a `resource_link` for each image."""
     credit_prices: CreditPrices = field(default_factory=dict)
     """What the credits of a cost are in dollars, where it is known: results say both."""
+    listed: tuple[str, ...] = ()
+    """The only tools that can be called; empty: all."""
     pinned: Mapping[tuple[ModelTool, str], str] = field(default_factory=dict)
     """The default models of providers that do not have the usual one."""
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether `edit_image` can be called."""
+        return bool(self.edit_image) and self.lists("edit_image")
+
+    def lists(self, tool: str) -> bool:
+        """Return whether the settings do not leave this tool out."""
+        return not self.listed or tool in self.listed
 
     def model(self, tool: ModelTool, provider: str | None = None) -> str:
         """Return the model of a call that names none, at this provider if one is named."""
@@ -59,6 +70,7 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
         hosts_images=settings.hosts_images,
         has_links=settings.resource_links == "on",
         credit_prices=settings.credit_price,
+        listed=settings.tools,
         pinned=_pinned(catalog, usual),
     )
 

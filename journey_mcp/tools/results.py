@@ -37,9 +37,11 @@ def task_object(
     with_paths: bool = True,
     credit_prices: CreditPrices = NO_PRICES,
     available: Availability = _ALL_AVAILABLE,
+    can_edit: bool = True,
 ) -> dict[str, Any]:
     """Return a task in the result shape, without unknown fields; `with_paths` is for callers on this machine.
 
+    `can_edit`: the caller has the tool `edit_image`, so that the next step may name it.
     `url` is a link of ours, if the image has one. An image with a dead link has no `url`; its `link` says why, and
     whether there is a copy.
     """
@@ -69,7 +71,7 @@ def task_object(
         "notices": [str(notice) for notice in (*task.notices, *task.transient_notices)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
-        "next_step": _next_step(task, now, images),
+        "next_step": _next_step(task, now, images, can_edit=can_edit),
     }
     known = without_empty(plain)
     secret = task.callback_secret  # only this task's provider can echo it
@@ -166,23 +168,26 @@ def _poll_after_s(task: Task, now: float) -> float:
     return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
 
 
-def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]]) -> str | None:
+def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]], *, can_edit: bool) -> str | None:
     if not task.status.is_final:
         return (
             f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
             "The identical call, without fresh, returns this same task."
         )
     if task.status is Status.SUCCEEDED:
-        return _next_step_with(images)
+        return _next_step_with(images, can_edit=can_edit)
     return task.failure.next_step if task.failure else None
 
 
-def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
+def _next_step_with(images: Sequence[dict[str, Any]], *, can_edit: bool) -> str:
     usable = [image for image in images if not _is_lost(image)]
     if not usable and any("saved_to" in image for image in images):
         return "Show the files at saved_to; the links are dead, and there is no copy to edit."
     if not usable:
-        return f"The links are dead and there is no copy. {_again(images)}, which is charged, makes the image again."
+        what = _again(images) if can_edit else "Only a new call"
+        return f"The links are dead and there is no copy. {what}, which is charged, makes the image again."
+    if not can_edit:
+        return _show(usable)
     example = usable[:2][-1]["id"]
     return f'{_show(usable)} To edit an image, call edit_image with image "{example}" (or another id).'
 

@@ -121,6 +121,11 @@ async def test_a_tool_that_is_not_listed_cannot_be_called(mode: str, tmp_path: P
         with pytest.raises(MCPError, match=r"Unknown tool: edit_image\. Tools: imagine, fetch_task"):
             await client.call_tool("edit_image", {"prompt": "x", "image": "https://example.test/a.png"})
         assert not upstream.sandbox.request_log.submissions
+        made = (await client.call_tool("imagine", {"prompt": "a red kite", "wait_s": 300})).structured_content or {}
+        listed = (await client.call_tool("fetch_task", {})).structured_content or {}
+        for task in (made, *listed["tasks"]):
+            assert "Show" in task["next_step"]
+            assert "edit_image" not in task["next_step"]
 
 
 async def test_links_to_images_are_optional(tmp_path: Path) -> None:

@@ -136,6 +136,13 @@ async def test_nothing_can_be_done_with_a_task_without_images(tmp_path: Path) ->
             assert env.studio.actions_of(task, defaults_of(env)) == {}
 
 
+async def test_a_tool_that_is_not_listed_is_not_offered(tmp_path: Path) -> None:
+    """It could not be called."""
+    async with make_environment_without_copies(tmp_path, JOURNEY_MCP_TOOLS="imagine,fetch_task,edit_image") as env:
+        found = entries(env, await env.made(model=GRID))
+        assert {entry["tool"] for entry in found} == {"edit_image", "imagine"}
+
+
 async def test_an_image_of_a_sandbox_that_has_ended(tmp_path: Path) -> None:
     """Only the actions that take an image reach it: the next sandbox hosts its copy."""
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})

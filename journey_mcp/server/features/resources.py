@@ -144,6 +144,7 @@ class Reader:
             with_paths=self._tool_set.defaults.takes_files,
             credit_prices=self._tool_set.defaults.credit_prices,
             available=await availability.check_availability([task]),
+            can_edit=self._tool_set.defaults.can_edit,
         )
         return _json_result(uri, plain)
 
