@@ -13,7 +13,6 @@ import anyio
 from journey_mcp import __version__
 from journey_mcp.cli import cooldowns
 from journey_mcp.cli.event_loop import run
-from journey_mcp.cli.phrasing import to_person
 from journey_mcp.cli.terminal import console
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.concurrency import limit_at
@@ -26,6 +25,7 @@ from journey_mcp.core.errors import (
     UpstreamError,
 )
 from journey_mcp.core.limits import format_amounts, format_credit_prices, format_limits
+from journey_mcp.core.next_steps import person_words
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Handle
 from journey_mcp.core.tasks import SANDBOX
@@ -522,8 +522,8 @@ def _console(facts: ProviderFacts) -> str:
 
 
 def _problem(about: str, error: JourneyError) -> Finding:
-    next_step = error.failure.next_step and to_person(error.failure.next_step)
-    return Finding(about=about, verdict="problem", message=str(error), next_step=next_step)
+    next_step = person_words(error.failure.advice or "")
+    return Finding(about=about, verdict="problem", message=str(error), next_step=next_step or None)
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -20,8 +20,10 @@ through `core.text.quoted`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
+
+from journey_mcp.core.next_steps import NextStep, ask_person
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +39,21 @@ class Failure:
     retry_after_s: float | None = None
     """Seconds to wait first, when known."""
     next_step: str | None = None
-    """What to do now, in one sentence."""
+    """What to do now, in one sentence, in the words for a model."""
+    next_step_for_person: str | None = None
+    """The same in the words for the person at a terminal, if they differ. Earlier versions stored none."""
+
+    @property
+    def advice(self) -> str | NextStep | None:
+        """The next step for both readers."""
+        if self.next_step is None or self.next_step_for_person is None:
+            return self.next_step
+        return NextStep(self.next_step, self.next_step_for_person)
+
+    def advising(self, step: str | NextStep | None) -> "Failure":
+        """Return the same failure with this next step."""
+        for_person = step.for_person if isinstance(step, NextStep) else None
+        return replace(self, next_step=None if step is None else str(step), next_step_for_person=for_person)
 
 
 class JourneyError(Exception):
@@ -45,17 +61,15 @@ class JourneyError(Exception):
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
-    next_step: ClassVar[str | None] = None
+    next_step: ClassVar[str | NextStep | None] = None
 
-    def __init__(self, message: str, *, next_step: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, next_step: str | NextStep | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.failure = Failure(
-            code=self.code,
-            message=message,
-            retryable=self.retryable,
-            retry_after_s=retry_after_s,
-            next_step=next_step or type(self).next_step,
-        )
+            code=self.code, message=message, retryable=self.retryable, retry_after_s=retry_after_s
+        ).advising(next_step or type(self).next_step)
 
 
 class InvalidRequest(JourneyError):
@@ -210,7 +224,7 @@ class InsufficientScope(JourneyError):
     """The access token of the client lacks a scope that the call needs. Nothing was sent."""
 
     code = "insufficient_scope"
-    next_step = "Nothing was sent. Ask the person to connect again with this scope, or for another token."
+    next_step = "Nothing was sent. " + ask_person("Connect again with this scope, or with another token.")
 
 
 class OverBudget(JourneyError):
@@ -231,23 +245,21 @@ class Declined(JourneyError):
     """The person did not agree to the cost. Nothing was sent."""
 
     code = "declined"
-    next_step = "Nothing was sent or charged. Ask the person what they want instead."
+    next_step = "Nothing was sent or charged." + NextStep(" Ask the person what they want instead.", "")
 
 
 class NotConfirmed(JourneyError):
     """The cost needs the person's confirmation, and the client cannot ask. Nothing was sent."""
 
     code = "not_confirmed"
-    next_step = "Nothing was sent. Choose a cheaper model, or ask the person to raise JOURNEY_MCP_CONFIRM_ABOVE."
+    next_step = "Nothing was sent. Choose a cheaper model, or " + ask_person("raise JOURNEY_MCP_CONFIRM_ABOVE.")
 
 
 class PerhapsPaid(JourneyError):
     """An identical request was sent recently and got no answer: it may have been charged. Nothing was sent now."""
 
     code = "perhaps_paid"
-    next_step = (
-        "Ask the person to check the provider's account first; then call again with fresh=true to send it again."
-    )
+    next_step = ask_person("Check the provider's account first; then call again with fresh=true to send it again.")
 
 
 class SetupError(JourneyError):
@@ -267,7 +279,7 @@ class StoreUnavailable(JourneyError):
 
     code = "store_unavailable"
     retryable = True
-    next_step = "Call again in a moment. If the error stays, ask the person to look at the server's disk."
+    next_step = "Call again in a moment. If the error stays, " + ask_person("look at the server's disk.")
 
 
 class UpstreamError(JourneyError):
@@ -309,9 +321,8 @@ class SubmissionUnconfirmed(UpstreamError):
     """The request was sent and got no usable answer: it may have been charged."""
 
     code = "submission_unconfirmed"
-    next_step = (
-        "Do not simply repeat the call: the image may exist and be paid for. "
-        "Ask the person to check the provider's account first."
+    next_step = "Do not simply repeat the call: the image may exist and be paid for. " + ask_person(
+        "Check the provider's account first."
     )
 
 
@@ -326,14 +337,14 @@ class NoImage(UpstreamError):
     """The provider reports the task as finished without a usable image: it may have been charged."""
 
     code = "no_picture"
-    next_step = "Ask the person to check the provider's account before you repeat the call."
+    next_step = ask_person("Check the provider's account before you repeat the call.")
 
 
 class LostUpstream(UpstreamError):
     """For 15 minutes the provider has not known a task that it had accepted: it may have been charged."""
 
     code = "lost_upstream"
-    next_step = "Ask the person to check the provider's account before you repeat the call."
+    next_step = ask_person("Check the provider's account before you repeat the call.")
 
 
 class KeyLost(UpstreamError):

@@ -17,6 +17,7 @@ from journey_mcp.core.limits import (
     charge,
 )
 from journey_mcp.core.money import Charges, Cost, Unit
+from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import duration, timestamp
@@ -168,7 +169,7 @@ class Budget:
     def needs_confirmation(self, task: Task) -> NotConfirmed | None:
         """Return why a task may not be at its new provider: a person can no longer be asked to confirm the cost."""
         if request := self.confirmation_request(task):
-            return NotConfirmed(f"{request} is above {request.limit}, and the person was not asked about that.")
+            return NotConfirmed(f"{request} is above {request.limit}, and this cost was not confirmed.")
         return None
 
     async def exceeds_period_limit(self, task: Task) -> OverBudget | None:
@@ -321,9 +322,9 @@ def _room_at(limit: Limit, counted: Decimal, spendings: Sequence[tuple[float, De
     return math.inf
 
 
-def _next_step(limit: Limit, *, is_ever_free: bool) -> str:
+def _next_step(limit: Limit, *, is_ever_free: bool) -> NextStep:
     choose = "Wait, or choose" if is_ever_free else "Choose"
-    return f"Nothing was sent. {choose} a cheaper model, or ask the person to raise {limit.source}."
+    return f"Nothing was sent. {choose} a cheaper model, or " + ask_person(f"raise {limit.source}.")
 
 
 def _credits_behind(unit: Unit, task: Task) -> Decimal | None:

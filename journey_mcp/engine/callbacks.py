@@ -4,9 +4,10 @@ Such a webhook replaces an answer to a creating request that was lost, and makes
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from journey_mcp.core.errors import Failure
+from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import Webhook
 from journey_mcp.core.tasks import Submission, Task
@@ -54,15 +55,15 @@ def unconfirmed(task: Task, failure: Failure, now: float) -> Task:
     if task.submission is Submission.ACCEPTED:
         return task  # its webhook arrived first
     if task.callback_deadline is None or now >= task.callback_deadline:
-        return task.failed(replace(failure, next_step=_where_to_look(task)), now)
+        return task.failed(failure.advising(_where_to_look(task)), now)
     until = timestamp(task.callback_deadline)
     notice = Notice.of("webhook_awaited", reason=failure.message, provider=task.provider, until=until)
     return task.noticed_transiently(notice, now)
 
 
-def _where_to_look(task: Task) -> str:
+def _where_to_look(task: Task) -> NextStep:
     sent_at = timestamp(task.updated_at)
-    return (
-        f"Do not simply repeat the call. Ask the person to look into the account at {task.provider} for a task of "
-        f"{task.request.label} made at about {sent_at}: if it is there, it was paid."
+    return "Do not simply repeat the call. " + ask_person(
+        f"Look into the account at {task.provider} for a task of {task.request.label} made at about {sent_at}: "
+        "if it is there, it was paid."
     )

@@ -16,6 +16,7 @@ from journey_mcp.core.errors import (
     Unreachable,
 )
 from journey_mcp.core.money import Charges, Cost
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import SANDBOX, Task
@@ -174,12 +175,12 @@ def _combined(refused: dict[str, JourneyError]) -> Failure:
         return asked[-1].failure
     listed = " ".join(f"{name}: {error}" for name, error in refused.items())
     is_retryable = any(error.retryable for error in asked)
-    hope = "Wait a minute and call again, or ask" if is_retryable else "Ask"
+    fix = "fix one of these, or choose another model."
+    hope = "Wait a minute and call again, or " + ask_person(fix) if is_retryable else ask_person(fix.capitalize())
     return replace(
-        asked[-1].failure,
+        asked[-1].failure.advising("Nothing was charged. " + hope),
         message=f"No provider could run this. {listed}",
         retryable=is_retryable,
-        next_step=f"Nothing was charged. {hope} the person to fix one of these, or choose another model.",
     )
 
 
@@ -191,4 +192,4 @@ async def _with_balance(error: JourneyError, provider: Provider) -> JourneyError
         balance = await provider.balance()
     except JourneyError:
         return error
-    return OutOfCredits(f"{error} The balance is {balance.amount} {balance.unit}.", next_step=error.failure.next_step)
+    return OutOfCredits(f"{error} The balance is {balance.amount} {balance.unit}.", next_step=error.failure.advice)

@@ -102,7 +102,7 @@ class Journal:
             if len(self._perhaps_added) < _MOST_PERHAPS_ADDED:
                 self._perhaps_added.append(task)
             raise StoreUnavailable(
-                f"The task cannot be stored. Nothing was sent. {error}", next_step=error.failure.next_step
+                f"The task cannot be stored. Nothing was sent. {error}", next_step=error.failure.advice
             ) from error
         if is_added:
             self.add_leased([task])
@@ -130,7 +130,7 @@ class Journal:
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 "The task is leased by another server, and cannot be taken over now.",
-                next_step=error.failure.next_step,
+                next_step=error.failure.advice,
             ) from error
         if taken is not None:
             self.add_leased([taken])

@@ -20,6 +20,7 @@ from journey_mcp.core.errors import (
     SandboxGone,
     Unreachable,
 )
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.tasks import Task
@@ -249,8 +250,10 @@ def key_lost(reason: str, task: Task, now: float) -> Task:
     failure = KeyLost(
         f"{reason} For {MAX_UNKNOWN_S / 60:.0f} minutes the task could not be asked about at {task.provider}. "
         "The image may have been made, and charged to your own account there.",
-        next_step=f"Ask the person to look into their own account at {task.provider} for the task{known} of "
-        f"{task.request.label} made at about {timestamp(task.created_at)}, before this call is repeated.",
+        next_step=ask_person(
+            f"Look into their own account at {task.provider} for the task{known} of {task.request.label} made at "
+            f"about {timestamp(task.created_at)}, before this call is repeated."
+        ),
     ).failure
     return task.failed(failure, now)
 

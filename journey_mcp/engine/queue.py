@@ -258,7 +258,7 @@ class AccountQueue:
                 if refreshed_at - silent_since >= OUTAGE_S:
                     raise StoreUnavailable(
                         f"The queue cannot be read from the task database. Nothing was sent. {error}",
-                        next_step=error.failure.next_step,
+                        next_step=error.failure.advice,
                     ) from error
                 _log.warning("the queue at %s cannot be read: %s", self._account.provider, error)
             left_s = max_wait_s - self._refused_s(entry, has_alternative=True)

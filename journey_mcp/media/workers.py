@@ -20,6 +20,7 @@ from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import NotSubmitted, SetupError
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.text import cleaned
 from journey_mcp.media import worker_protocol
@@ -165,7 +166,7 @@ class Workers:
             if isinstance(error, OSError):
                 raise SetupError(
                     f"No process can be started to prepare images: {error.strerror}.",
-                    next_step="Nothing was sent. Ask the person to look at the limits of the machine, or call again.",
+                    next_step="Nothing was sent. " + ask_person("Look at the limits of the machine, or call again."),
                 ) from error
             raise
         if response is None or self._is_ending:

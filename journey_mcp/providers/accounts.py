@@ -6,6 +6,7 @@ from functools import cached_property
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.key_sealing import KeySealer
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.redaction import without_userinfo
@@ -73,7 +74,9 @@ class CallerAccounts:
         if self._sealer is None:
             raise SetupError(
                 "Keys of callers are stored sealed, and JOURNEY_MCP_SECRET is not set. Nothing was sent.",
-                next_step="Ask the person who runs the server to set it; `openssl rand -hex 32` makes a secret.",
+                next_step=ask_person(
+                    "Set it; `openssl rand -hex 32` makes a secret.", who="the person who runs the server"
+                ),
             )
         account = self._account_at(provider)
         if account is None:

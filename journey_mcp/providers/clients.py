@@ -11,6 +11,7 @@ import httpx2
 from anyio import to_thread
 
 from journey_mcp.core.errors import KeyLost, SetupError
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
@@ -165,8 +166,10 @@ class ProviderClients:
         if not self._accounts or (providers is not None and not providers):
             raise SetupError(
                 "This caller makes images with provider keys of their own, and this call has none. Nothing was sent.",
-                next_step=f"Ask the person to let this client send their key in the header {header_of('PROVIDER')} "
-                f"(one of {', '.join(self._registry.providers)}), or to have it put into the line of their token.",
+                next_step=ask_person(
+                    f"Let this client send their key in the header {header_of('PROVIDER')} "
+                    f"(one of {', '.join(self._registry.providers)}), or have it put into the line of their token."
+                ),
             )
         if providers is None:
             return self.configured

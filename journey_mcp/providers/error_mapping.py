@@ -14,6 +14,7 @@ from journey_mcp.core.errors import (
     SubmissionUnconfirmed,
     UpstreamError,
 )
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.text import quoted
 from journey_mcp.providers.base import Account
@@ -82,9 +83,8 @@ def refusal_of(
         stated_s = response.retry_after_s if response.retry_after_s is not None else retry_after_s
         return RateLimited(f"{provider} is at its limit.", retry_after_s=stated_s)
     if httpx2.codes.BAD_REQUEST <= status < _SERVER_FAULTS and status not in _PERHAPS_CREATED:
-        wrong_address = (
-            "Nothing was charged. Choose another model, or ask the person to check "
-            f"{account.base_url_variable}; `journey-mcp doctor` helps."
+        wrong_address = "Nothing was charged. Choose another model, or " + ask_person(
+            f"check {account.base_url_variable}; `journey-mcp doctor` helps."
         )
         return Refused(
             f"{provider} refused the request (HTTP {status}): {reason}.",
@@ -101,8 +101,10 @@ def _rejected(account: Account) -> CredentialsRejected:
         )
     return CredentialsRejected(
         f"{account.provider} does not accept your own key.",
-        next_step=f"Ask the person to correct the header {account.key_variable} of this client, or the key in the line "
-        "of its token. Nothing was charged.",
+        next_step=ask_person(
+            f"Correct the header {account.key_variable} of this client, or the key in the line of its token."
+        )
+        + " Nothing was charged.",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.registry import Catalog
@@ -42,7 +43,7 @@ def unknown_model_error(request: ImageRequest, catalog: Catalog) -> UnknownModel
     tool, usable = request.tool, list(catalog.offers_for(request.tool))
     if not usable:
         return UnknownModel(
-            f"No configured provider has a model for {tool}.", next_step="Ask the person to set another provider's key."
+            f"No configured provider has a model for {tool}.", next_step=ask_person("Set another provider's key.")
         )
     takes = f"{tool} takes: {', '.join(usable)}."
     if missing := _unique_match(request.model, {model: (model,) for model in catalog.missing}):
@@ -73,8 +74,8 @@ def _not_configured(model: str, tool: Tool, catalog: Catalog, takes: str) -> Unk
     return UnknownModel(
         f"No configured provider offers {model}; {', '.join(one.title for one in facts)} would. "
         f"{_suggestion(nearest, catalog)} {takes}",
-        next_step=f"Call again with model={nearest!r} or another of these; "
-        f"or ask the person to set {' or '.join(one.key_variable for one in facts)}.",
+        next_step=f"Call again with model={nearest!r} or another of these; or "
+        + ask_person(f"set {' or '.join(one.key_variable for one in facts)}."),
     )
 
 

@@ -160,7 +160,7 @@ def no_offer_error(request: ImageRequest, violations: Mapping[str, InvalidReques
     reasons = " ".join(f"{name}: {violation}" for name, violation in violations.items())
     return kind(
         f"No provider takes this as it is. {reasons}",
-        next_step=f"At {nearest}, which comes nearest: {violations[nearest].failure.next_step}",
+        next_step=f"At {nearest}, which comes nearest: " + (violations[nearest].failure.advice or ""),
     )
 
 

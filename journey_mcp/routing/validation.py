@@ -17,6 +17,7 @@ from journey_mcp.core.errors import (
     UnsupportedValue,
 )
 from journey_mcp.core.images import AspectRatio
+from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.core.text import has_visible_text
@@ -126,7 +127,7 @@ def _pinned(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
     if request.provider not in catalog.providers:
         raise UnsupportedValue(
             f"provider={request.provider[:40]!r} is not configured (allowed: {', '.join(catalog.providers)}).",
-            next_step="Leave provider out, name one of these, or ask the person to set the key of that provider.",
+            next_step="Leave provider out, name one of these, or " + ask_person("set the key of that provider."),
         )
     found = tuple(offer for offer in offers if offer.provider == request.provider)
     if not found:
@@ -216,14 +217,14 @@ def _violations(
         )
 
 
-HOSTING_STEP = (
-    "Or ask the person to set JOURNEY_MCP_STORE, JOURNEY_MCP_PUBLIC_URL with serve --webhooks, or over HTTP "
-    "JOURNEY_MCP_SERVER_URL: the provider then fetches it from there."
+HOSTING_STEP = "Or " + ask_person(
+    "set JOURNEY_MCP_STORE, JOURNEY_MCP_PUBLIC_URL with serve --webhooks, or over HTTP JOURNEY_MCP_SERVER_URL: "
+    "the provider then fetches it from there."
 )
 """What a person can set up for a provider that takes URLs only."""
 
 
-def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
+def _step_for_data(request: ImageRequest, catalog: Catalog) -> str | NextStep:
     """Return what to do with an image that has no public URL: a provider, else a model, else a key that takes it."""
     if same := [offer for offer in catalog.offers[request.model] if offer.images.takes_data]:
         return f"Call again with provider={_providers(same)}, or give a public URL."
@@ -231,11 +232,11 @@ def _step_for_data(request: ImageRequest, catalog: Catalog) -> str:
         return (
             f"Call again with model={other.model!r}, which takes image data at {other.provider}, or give a public URL."
         )
-    step = "Give a public URL: no configured provider takes image data for this request."
+    step: str | NextStep = "Give a public URL: no configured provider takes image data for this request."
     keys = [facts.key_variable for facts in catalog.taking_data.get(request.model, ())]
     if keys:
-        step += f" Or ask the person to set {' or '.join(keys)}: {request.model} takes it there."
-    return f"{step} {HOSTING_STEP}"
+        step += " Or " + ask_person(f"set {' or '.join(keys)}: {request.model} takes it there.")
+    return step + " " + HOSTING_STEP
 
 
 def _offer_taking_data(request: ImageRequest, catalog: Catalog) -> Offer | None:

@@ -301,11 +301,10 @@ async def _task_objects(
 def _unread(tool: str, ids: Sequence[str], error: StoreUnavailable) -> types.CallToolResult:
     """Return a result without a status: a task that cannot be read now has not failed."""
     step = error.failure.next_step
-    more = f" {step}" if step and step != StoreUnavailable.next_step else ""
+    more = f" {step}" if step and step != str(StoreUnavailable.next_step) else ""
     failure = replace(
-        error.failure,
+        error.failure.advising(f"Call {tool} again with the same task_ids in a moment.{more}"),
         message=f"The task cannot be read now. It goes on, and nothing is lost. {error}",
-        next_step=f"Call {tool} again with the same task_ids in a moment.{more}",
     )
     entries = [results.failed_object(failure, task_id=cleaned(id_, _MAX_UNKNOWN_ID)) for id_ in ids]
     return _listing(_fit(entries, ids), is_error=True)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from journey_mcp.core.errors import JourneyError, StoreUnavailable
+from journey_mcp.core.next_steps import NextStep
 from journey_mcp.core.serial_thread import SerialThread
 from journey_mcp.store.migrations import check_version
 from journey_mcp.store.prepared import Prepared
@@ -33,7 +34,7 @@ class Backend(Protocol):
     engine: sa.Engine
     lock_wait_s: float
     """How long a statement waits for a lock of another process."""
-    next_step: str | None
+    next_step: str | NextStep | None
     """What helps when the database does not answer; `None` for the standard text."""
 
     def prepare(self) -> None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from journey_mcp.core.errors import SetupError, StoreUnavailable
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.text import searchable
 from journey_mcp.core.urls import webhook_host
 from journey_mcp.core.worker_id import described, is_alive
@@ -464,8 +465,8 @@ def _check_leases(connection: sa.Connection, now: float) -> None:
         raise StoreUnavailable(
             f"An older journey-mcp has unfinished tasks in the task database, which this version has to change: "
             f"{processes}.",
-            next_step="Call again when these tasks have ended. If it stays so, ask the person to end that process, "
-            "for example by restarting its chat client.",
+            next_step="Call again when these tasks have ended. If it stays so, "
+            + ask_person("end that process, for example by restarting its chat client."),
         )
 
 
@@ -487,5 +488,5 @@ def check_version(connection: sa.Connection) -> None:
     if (version := _version(connection)) > len(STEPS):
         raise StoreUnavailable(
             f"A newer journey-mcp has changed the task database to version {version}; this one knows {len(STEPS)}.",
-            next_step="Ask the person to restart this server with the newer version.",
+            next_step=ask_person("Restart this server with the newer version."),
         )

@@ -9,6 +9,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
+from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.store.address import without_password
 from journey_mcp.store.advisory_locks import lock_statements
 from journey_mcp.store.connection import cause
@@ -32,7 +33,7 @@ _PARAMETERS = {
 
 _IS_VERIFIED = "journey_mcp.is_verified"
 """The key of a connection's info: it leads to the database that was opened first."""
-_NEXT_STEP = "Call again in a moment. If the error stays, ask the person to look at the database server."
+_NEXT_STEP = "Call again in a moment. If the error stays, " + ask_person("look at the database server.")
 _CORRECT = "Correct JOURNEY_MCP_DATABASE_URL, or create what it names."
 
 _TRANSIENT = {
@@ -54,7 +55,7 @@ class Postgresql:
     """One PostgreSQL database, with the identity that it had when it was opened first."""
 
     lock_wait_s = _LOCK_WAIT_S
-    next_step: str | None = _NEXT_STEP
+    next_step: str | NextStep | None = _NEXT_STEP
 
     def __init__(self, url: URL, now: Callable[[], float]) -> None:
         """Prepare, without opening anything.
@@ -123,7 +124,7 @@ class Postgresql:
         if identity_of(connection) != self._identity:
             raise StoreUnavailable(
                 f"The task database {self._address} was deleted or replaced while the server runs.",
-                next_step="Ask the person to restore it, or to restart the server, which then uses the database there.",
+                next_step=ask_person("Restore it, or restart the server, which then uses the database there."),
             )
         connection.info[_IS_VERIFIED] = True
 

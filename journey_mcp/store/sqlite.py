@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
+from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.store.address import file_of, without_password
 from journey_mcp.store.connection import cause
 from journey_mcp.store.migrations import identity_of, migrate
@@ -43,7 +44,7 @@ class Sqlite:
     tasks nor what was spent. This process creates nothing in its place.
     """
 
-    next_step: str | None = None
+    next_step: str | NextStep | None = None
 
     def __init__(self, url: URL, now: Callable[[], float]) -> None:
         """Prepare, without opening anything.
@@ -150,10 +151,10 @@ class Sqlite:
         return [_inode_of(_stat(Path(f"{self._file}{ending}"))) for ending in ("-wal", "-shm")]
 
     def _replaced(self, why: str = "") -> StoreUnavailable:
-        put_back = "" if self._has_stale_log else "put it back, or to "
+        restart = "restart the server, which then uses the file there."
         return StoreUnavailable(
             f"The task database {self._file or self._address} was deleted or replaced{why} while the server runs.",
-            next_step=f"Ask the person to {put_back}restart the server, which then uses the file there.",
+            next_step=ask_person(restart.capitalize() if self._has_stale_log else f"Put it back, or {restart}"),
         )
 
     def _stat(self) -> os.stat_result | None:

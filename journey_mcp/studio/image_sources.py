@@ -17,6 +17,7 @@ from anyio import to_thread
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.core.images import ImageId, OutputImage, UploadId
+from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
@@ -49,6 +50,7 @@ _LONG = 65_536
 _LIST = "Call fetch_task without task_ids to list the images."
 _SHOWN, _SHOWN_OF_DATA = 120, 40
 _NOT_HERE = "chat attachments do not reach a server"
+_OF_CHATS = NextStep(f" If it is attached to the chat: {_NOT_HERE}; save it as a file, or give a link.", "")
 _FROM = re.compile(r"[?&]utm_[a-z]+=[^&#]*", re.IGNORECASE)
 _DATA_STEP = "Give data:image/png;base64,… with the complete image, or a URL."
 
@@ -282,7 +284,7 @@ class ImageFinder:
         if upload is None or not (stored := (await self._stored.find([id_])).get(id_)):
             raise UnknownImage(
                 f"There is no image {wanted}{', or not any more' if upload is None else ' any more: it was deleted'}.",
-                next_step="Ask the person to add the image again, or give the id of another image.",
+                next_step=ask_person("Add the image again, or give the id of another image."),
             )
         return Source(
             name=str(wanted),
@@ -383,15 +385,13 @@ def _refused(name: str, path: FilePath, error: Exception) -> InvalidRequest:
     """Return why no file can be used; a name such as chats give to attachments is often meant for one of these."""
     if isinstance(error, FileNotAllowed):
         return error
-    hint = ""
-    if path.may_be_in_chat:
-        hint = f" If it is attached to the chat: {_NOT_HERE}; save it as a file, or give a link."
+    hint = _OF_CHATS if path.may_be_in_chat else ""
     if isinstance(error, local_files.NotAllowed):
-        return FileNotAllowed(f"{name}: {error}.", next_step=f"Give a path inside one of these folders.{hint}")
-    return UnusableImage(f"{name}: {error}.", next_step=f"Give the path of an image file.{hint}")
+        return FileNotAllowed(f"{name}: {error}.", next_step="Give a path inside one of these folders." + hint)
+    return UnusableImage(f"{name}: {error}.", next_step="Give the path of an image file." + hint)
 
 
-_REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
+_REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str | NextStep]] = {
     Unusable.IN_CHAT: (
         UnusableImage,
         f": {_NOT_HERE}",
@@ -427,10 +427,7 @@ _REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
             " is neither an http(s) URL, a data URI, the path of an image file, nor the id of an earlier image "
             "(such as tsk_….2)"
         ),
-        (
-            "Give the image's public URL, or the id that imagine or fetch_task returned. If it is attached to the "
-            f"chat: {_NOT_HERE}; save it as a file, or give a link."
-        ),
+        ("Give the image's public URL, or the id that imagine or fetch_task returned." + _OF_CHATS),
     ),
 }
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import ImageUnavailable, JourneyError, UnknownImage, UnusableImage
 from journey_mcp.core.images import ImageId, OutputImage, UploadId
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.text import cleaned
@@ -195,7 +196,7 @@ def _kept(wanted: UploadId, uploads: Mapping[str, Upload]) -> KeptImage | NoOrig
 def _no_kept(wanted: UploadId) -> UnknownImage:
     return UnknownImage(
         f"There is no image {wanted}, or not any more.",
-        next_step="Ask the person to add the image again, or give the id of another image.",
+        next_step=ask_person("Add the image again, or give the id of another image."),
     )
 
 

@@ -3,6 +3,7 @@
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError, StoreUnavailable
 from journey_mcp.core.images import UploadId
+from journey_mcp.core.next_steps import ask_person
 from journey_mcp.core.principals import Principal
 from journey_mcp.engine.retention import Retention
 from journey_mcp.media.formats import ImageData
@@ -36,7 +37,7 @@ class Uploads:
         except OSError as error:
             raise SetupError(
                 f"The image cannot be stored in the data folder: {error.strerror or error}.",
-                next_step="Ask the person to look at the server's disk and its data folder.",
+                next_step=ask_person("Look at the server's disk and its data folder."),
             ) from error
         upload = Upload(
             id=upload_id,

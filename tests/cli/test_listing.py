@@ -14,7 +14,8 @@ from cli.command import ROOT, CommandLine, Ended
 from journey_mcp import __version__
 from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
-from journey_mcp.cli.phrasing import for_people
+from journey_mcp.cli.phrasing import with_options
+from journey_mcp.core.errors import Failure, LostUpstream
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
@@ -236,13 +237,12 @@ async def test_a_model_of_another_provider_names_its_key(journey: CommandLine, s
         ),
         ("Change output_format, add reference_images.", "Change --output-format, add --reference."),
         ("Leave webhook_url out.", "Leave --webhook-url out."),
-        ("Wait, or ask the person to raise the budget.", "Wait, or raise the budget."),
-        ("Ask the person who runs the server to look at the disk.", "Look at the disk."),
+        ("Call again with fresh=true.", "Call again with --fresh."),
         ("Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`.", "Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`."),
     ],
 )
 def test_hints_are_rephrased_for_the_command_line(hint: str, words: str) -> None:
-    assert for_people(hint) == words
+    assert with_options(hint) == words
 
 
 async def test_a_model_of_the_user_is_shown_too(journey: CommandLine, tmp_path: Path) -> None:
@@ -414,6 +414,36 @@ async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_n
     [elsewhere] = (await journey.run("tasks", "--json")).json["tasks"]
     assert "notices" not in here
     assert elsewhere["notices"][0].startswith(f"The task was made at journeyapi ({sandbox.base_url}), which")
+
+
+@pytest.mark.parametrize(
+    ("failure", "step"),
+    [
+        (LostUpstream("gone").failure, "Check the provider's account before you repeat the call."),
+        (
+            # as stored by a version that knew no words for the person
+            replace(LostUpstream("gone").failure, next_step_for_person=None),
+            "Ask the person to check the provider's account before you repeat the call.",
+        ),
+    ],
+)
+async def test_the_next_step_of_a_stored_failure_tells_the_person_what_to_do(
+    journey: CommandLine, failure: Failure, step: str
+) -> None:
+    task = Task(
+        id="tsk_AAAAAAAAAAAAAAAAAAAAAA",
+        principal=LOCAL,
+        request=ImageRequest(tool="imagine", prompt="a kite", model="z-image"),
+        provider="journeyapi",
+        base_url="https://journeyapi.test",
+        created_at=time.time(),
+        updated_at=time.time(),
+    )
+    async with open_store(f"sqlite:///{journey.home / 'tasks.db'}") as store:
+        assert await store.tasks.add(task, worker_id="x", lease_until=0.0)
+        await store.tasks.save(task.failed(failure, time.time()), worker_id="x")
+    assert (await journey.run("fetch", task.id, "--json")).json["tasks"][0]["next_step"] == step
+    assert f"Next: {step}" in (await journey.run("fetch", task.id)).out
 
 
 async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLine) -> None:

@@ -184,7 +184,7 @@ def settings_table() -> str:
 def errors_table() -> str:
     """Return all error codes."""
     rows = [
-        [f"`{e.code}`", " ".join((e.__doc__ or "").split()), "yes" if e.retryable else "no", e.next_step or ""]
+        [f"`{e.code}`", " ".join((e.__doc__ or "").split()), "yes" if e.retryable else "no", str(e.next_step or "")]
         for e in all_errors()
     ]
     return table(["code", "what happened", "retryable", "usual next step"], rows)

@@ -280,7 +280,7 @@ async def test_no_call_moves_to_a_cost_that_was_not_confirmed(tmp_path: Path) ->
         task = await here.made(model="flux-2-max", prompt="one")
         assert task.failure is not None
         assert "for about 0.07 usd is above JOURNEY_MCP_CONFIRM_ABOVE (0.05 usd)" in task.failure.message
-        assert "the person was not asked about that" in task.failure.message
+        assert "and this cost was not confirmed" in task.failure.message
         assert here.sent_to("bfl") == []
 
 

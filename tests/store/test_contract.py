@@ -109,7 +109,15 @@ tasks = st.builds(
         source=st.sampled_from(["registry", "provider"]),
     ),
     notices=st.lists(st.builds(Notice.of, texts, given=texts, size=st.integers(0, 9)), max_size=2).map(tuple),
-    failure=st.none() | st.builds(Failure, code=texts, message=texts, retry_after_s=st.none() | st.floats(0, 600)),
+    failure=st.none()
+    | st.builds(
+        Failure,
+        code=texts,
+        message=texts,
+        retry_after_s=st.none() | st.floats(0, 600),
+        next_step=st.none() | texts,
+        next_step_for_person=st.none() | texts,
+    ),
 )
 
 

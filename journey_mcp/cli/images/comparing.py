@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from journey_mcp.cli import phrasing
 from journey_mcp.cli.images.confirming import ask_about_all
 from journey_mcp.cli.images.creating import request_of
 from journey_mcp.cli.images.interruption import Unfinished, run_interruptible
@@ -179,4 +178,4 @@ def _reasons(compared: Sequence[_Compared]) -> Iterator[str]:
     """Yield why models have no image."""
     for one in compared:
         if failure := failure_of(one.outcome):
-            yield f"{one.model}: {phrasing.to_person(failure.message)}"
+            yield f"{one.model}: {failure.message}"

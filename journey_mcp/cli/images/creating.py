@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 
+from journey_mcp.cli import phrasing
 from journey_mcp.cli.images import output_files, several, task_results
 from journey_mcp.cli.images.batch import Line, read_lines
 from journey_mcp.cli.images.confirming import ask_about_one
@@ -14,7 +15,6 @@ from journey_mcp.cli.images.interruption import Unfinished, latest, run_interrup
 from journey_mcp.cli.images.output_options import OutputOptions
 from journey_mcp.cli.images.runs import at_place
 from journey_mcp.cli.images.several import RunArguments
-from journey_mcp.cli.phrasing import to_person
 from journey_mcp.cli.terminal import console, previews
 from journey_mcp.core.errors import InvalidArguments, JourneyError
 from journey_mcp.core.principals import LOCAL
@@ -108,7 +108,7 @@ async def _create(
         created = await studio.create(request, LOCAL, fresh=output_options.fresh, confirm=ask_about_one())
         task = created.task
         if created.notice:
-            console.info(to_person(str(created.notice)))
+            console.info(phrasing.with_flags(str(created.notice)))
         unfinished.tasks = [task]
         if output_options.has_preview:
             previews.prepare(studio, task)

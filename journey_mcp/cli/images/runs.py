@@ -10,12 +10,12 @@ from decimal import Decimal
 
 import anyio
 
-from journey_mcp.cli.images.confirming import AskTotal
+from journey_mcp.cli.images.confirming import AskTotal, declined, not_asked
 from journey_mcp.cli.images.fetching import COPIED_WITHIN_S
 from journey_mcp.cli.images.interruption import Unfinished, latest
 from journey_mcp.cli.images.task_results import has_failed
 from journey_mcp.cli.terminal import console
-from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget
+from journey_mcp.core.errors import JourneyError, NotConfirmed, OverBudget
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.runs import RunEntry, check_run_id, new_run_id
@@ -193,7 +193,12 @@ def _as_estimated(estimate: Estimate) -> Confirm:
 
     async def agree(question: ConfirmationRequest) -> bool:
         amount = estimate.task.charges.get(question.unit)
-        return question.provider == estimate.task.provider or (amount is not None and question.amount <= amount)
+        if question.provider != estimate.task.provider and (amount is None or question.amount > amount):
+            raise NotConfirmed(
+                f"{question} was not part of the sum.",
+                next_step="Nothing was sent. Call again to see the new sum.",
+            )
+        return True
 
     return Confirm(agree)
 
@@ -207,8 +212,8 @@ async def _estimate(studio: Studio, run: Run, index: int) -> Estimate:
 
 def at_place(place: str, error: JourneyError) -> JourneyError:
     """Return the error with the place of the request in front: of several requests, none was sent."""
-    step = error.failure.next_step or ""
-    if "Nothing was sent" not in step:
+    step = error.failure.advice or ""
+    if "Nothing was sent" not in str(step):
         step = f"{step} Nothing was sent and nothing was charged.".strip()
     return type(error)(f"{place}: {error}", next_step=step, retry_after_s=error.failure.retry_after_s)
 
@@ -221,9 +226,9 @@ async def _confirm_total(studio: Studio, estimates: Sequence[Estimate], ask: Ask
     if question is None:
         return
     if ask is None:
-        raise NotConfirmed(f"{question} are above {question.limit}, and this client cannot ask the person.")
+        raise not_asked(f"{question} are above {question.limit}")
     if not await ask(question):
-        raise Declined(f"The person declined: {question}.")
+        raise declined(question)
 
 
 def _total_text(new: Sequence[Task], made: int) -> str:

@@ -229,7 +229,7 @@ def plain_outcome(
     plain = results.failed_object(
         outcome.error.failure, status="not_sent", prompt=results.prompt_excerpt(request.prompt), model=request.model
     )
-    return {**plain, "next_step": phrasing.for_people(plain.get("next_step", ""))}
+    return {**plain, "next_step": phrasing.next_step(outcome.error.failure)}
 
 
 def _row(entry: Entry, outcome: Outcome, plain: Mapping[str, Any]) -> tuple[str, ...]:
@@ -266,7 +266,7 @@ def _notes(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> Iterator[st
         if failure := failure_of(outcome):
             reasons.setdefault(failure.message, []).append(str(entries[outcome.index].number))
     for reason, numbers in reasons.items():
-        yield f"{', '.join(numbers)}: {phrasing.to_person(reason)}"
+        yield f"{', '.join(numbers)}: {reason}"
     yield f"{len(outcomes)} requests: {', '.join(f'{count} {status}' for status, count in counts.items())}."
 
 

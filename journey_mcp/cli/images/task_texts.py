@@ -4,21 +4,19 @@ from typing import Any
 
 from journey_mcp.cli import phrasing
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import SANDBOX, Task
 
 
 def for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
     """Return a task's object with its texts phrased for the command line."""
-    shown = {**plain, "next_step": _next_step(task, plain) or phrasing.for_people(plain.get("next_step", ""))}
+    shown = {**plain, "next_step": _next_step(task, plain)}
     if "notices" in plain:
-        shown["notices"] = [phrasing.to_person(notice) for notice in plain["notices"]]
-    if "error" in plain:
-        shown["error"] = {**plain["error"], "message": phrasing.to_person(plain["error"]["message"])}
+        shown["notices"] = [phrasing.with_flags(notice) for notice in plain["notices"]]
     return shown
 
 
-def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
-    """Return the next step for the command line; `None` if the tool's own can be rephrased."""
+def _next_step(task: Task | None, plain: dict[str, Any]) -> str:
     if task is None:
         return "`journey-mcp tasks` lists the newest."
     if task.provider == SANDBOX:
@@ -28,4 +26,6 @@ def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
     usable = [image["id"] for image in plain.get("images", ()) if "url" in image or "path" in image]
     if task.status is Status.SUCCEEDED and usable:
         return f'`journey-mcp edit {usable[:2][-1]} "…"` edits an image.'
-    return None
+    if task.failure:
+        return redactor_of(*filter(None, [task.callback_secret])).text(phrasing.next_step(task.failure))
+    return phrasing.with_options(plain.get("next_step", ""))

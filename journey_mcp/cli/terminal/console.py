@@ -80,10 +80,10 @@ async def ask(question: str) -> bool:
 
 def error(failed: JourneyError) -> None:
     """Print what went wrong and what helps."""
-    from journey_mcp.cli.phrasing import for_people, to_person  # noqa: PLC0415  # not for --help
+    from journey_mcp.cli import phrasing  # noqa: PLC0415  # not for --help
 
-    problem(f"journey-mcp: {to_person(str(failed))}")
-    if failed.failure.next_step and (hint := for_people(failed.failure.next_step)):
+    problem(f"journey-mcp: {failed}")
+    if hint := phrasing.next_step(failed.failure):
         problem(hint)
 
 
@@ -157,12 +157,12 @@ def errors_reported(*, as_json: bool) -> Iterator[None]:
         yield
     except JourneyError as failed:
         if as_json:
-            from journey_mcp.cli.phrasing import for_people  # noqa: PLC0415
+            from journey_mcp.cli import phrasing  # noqa: PLC0415
             from journey_mcp.core.predictions import Status  # noqa: PLC0415
             from journey_mcp.tools.results import failed_object  # noqa: PLC0415  # only for errors
 
             plain = failed_object(failed.failure, status=Status.FAILED.value)
-            result_json({**plain, "next_step": for_people(plain.get("next_step", ""))})
+            result_json({**plain, "next_step": phrasing.next_step(failed.failure)})
         else:
             error(failed)
         raise typer.Exit(exit_code_of(failed)) from failed

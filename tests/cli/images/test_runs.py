@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Environment, make_environment, make_request, running_studio
+from support import (
+    Environment,
+    make_environment,
+    make_request,
+    make_wide_environment_without_copies,
+    running_studio,
+)
 
 from journey_mcp.cli.images.confirming import AskTotal
 from journey_mcp.cli.images.interruption import Unfinished
@@ -92,6 +98,27 @@ async def test_a_confirmed_sum_covers_each_task(tmp_path: Path) -> None:
 
         outcomes, _ = await made(here, new_run(here, BOATS[:2]), ask=agree)
         assert exit_code(outcomes) == 0
+
+
+async def test_a_confirmed_sum_does_not_cover_a_higher_cost_at_another_provider(tmp_path: Path) -> None:
+    """The provider of the sum fails after the question, so that the next call takes the other one."""
+    request = make_request(model="flux-2-max", prompt="boat")
+    async with make_wide_environment_without_copies(
+        tmp_path,
+        "journeyapi/submit:status=402,times=always",
+        services=("journeyapi", "bfl"),
+        JOURNEY_MCP_CONFIRM_ABOVE="7credits,0.05usd",
+    ) as here:
+
+        async def agree_and_fail(_question: TotalConfirmationRequest) -> bool:
+            assert (await here.made(model="flux-2-max", prompt="another")).failure
+            return True
+
+        outcomes, _ = await made(here, new_run(here, [request, request]), ask=agree_and_fail)
+        assert [str(one.error) for one in outcomes] == [
+            "flux-2-max at bfl for about 0.07 usd was not part of the sum."
+        ] * 2
+        assert here.sent_to("bfl") == []
 
 
 async def test_what_the_budget_does_not_cover_is_not_sent(tmp_path: Path) -> None:
