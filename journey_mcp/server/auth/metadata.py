@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
-
 from journey_mcp.server.auth.identity import GENERATE, READ, Scope
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
@@ -35,12 +33,9 @@ class ProtectedResource:
             }
         )
 
-    def response(self, method: str, path: str) -> Response | None:
-        """Return the metadata if this is one of its addresses."""
-        if path not in self._paths or method not in {"GET", "HEAD"}:
-            return None
-        headers = {"cache-control": "public, max-age=3600"}
-        return Response(self._document, media_type="application/json", headers=headers)
+    def metadata_at(self, path: str) -> str | None:
+        """Return the metadata, as JSON, if this is one of its addresses."""
+        return self._document if path in self._paths else None
 
 
 def challenge(

@@ -66,7 +66,7 @@ def _with_identity(scope: Scope, identity: Identity) -> Scope:
 
 async def identify(scope: Scope, access: Access) -> Identity | Response:
     """Return who sends a request, or the response to it."""
-    if access.resource and (metadata := access.resource.response(scope["method"], scope["path"])):
+    if metadata := _metadata(scope, access):
         return metadata
     headers = Headers(scope=scope)
     token = _token(scope["query_string"], headers, access)
@@ -80,6 +80,14 @@ async def identify(scope: Scope, access: Access) -> Identity | Response:
     except CannotVerify as error:
         return _error(503, str(error), {"retry-after": str(error.retry_after_s)})
     return _scope_refusal(headers, identity, access) or identity
+
+
+def _metadata(scope: Scope, access: Access) -> Response | None:
+    """Return the response if the metadata of the resource is asked for."""
+    document = access.resource and access.resource.metadata_at(scope["path"])
+    if document is None or scope["method"] not in {"GET", "HEAD"}:
+        return None
+    return Response(document, media_type="application/json", headers={"cache-control": "public, max-age=3600"})
 
 
 def _token(query: bytes, headers: Headers, access: Access) -> str | Response:
