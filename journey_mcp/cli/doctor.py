@@ -11,6 +11,8 @@ from typing import Any, Literal
 import anyio
 
 from journey_mcp import __version__
+from journey_mcp.auth.access import access_of, issuer_keys
+from journey_mcp.auth.tokens_file import read
 from journey_mcp.cli import cooldowns
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.terminal import console
@@ -42,8 +44,6 @@ from journey_mcp.providers.clients import open_clients
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.registry.plugins import installed_plugins
 from journey_mcp.registry.selection import catalog_of
-from journey_mcp.server.auth.access import access_of, issuer_keys
-from journey_mcp.server.auth.tokens_file import read
 from journey_mcp.settings import Settings, misspelled, variables
 from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store

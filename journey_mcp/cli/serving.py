@@ -104,7 +104,7 @@ def serve(request: ServeRequest) -> None:
     if endpoint is None:
         _serve_stdio(request)
         return
-    from journey_mcp.server.auth.access import access_of  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+    from journey_mcp.auth.access import access_of  # noqa: PLC0415  # neither the sandbox nor specs needs a server
     from journey_mcp.server.transports import http  # noqa: PLC0415  # the same
 
     settings = checked_settings(request.variables())

@@ -6,11 +6,11 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from journey_mcp.auth import tokens_file
 from journey_mcp.cli.terminal import console
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import format_limits
 from journey_mcp.registry import load
-from journey_mcp.server.auth import tokens_file
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from journey_mcp.auth.identity import Identity
 from journey_mcp.core import telemetry
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
-from journey_mcp.server.auth.identity import Identity, identity_of
+from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.auth.scopes import CALL
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from attack.attempts import Ground, Outcome
 from attack.fuzzing import Target, target_at
 from attack.recorded_logs import recorded_log
 from attack.wire import Response, exchange, raw
-from journey_mcp.server.auth import tokens_file
+from journey_mcp.auth import tokens_file
 
 _INJECTED = (
     *("a\r\nx-injected: 1", "a\nx-injected: 1", "a\rx-injected: 1", "a\x00b", "a\x0bb", "a\x85b", "a\u2028b"),

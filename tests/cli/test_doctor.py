@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server.auth.issuer import running_issuer
+from auth.issuer import running_issuer
 from support import SERVICES, coarse
 
 from cli.command import CommandLine, Ended

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cli.command import CommandLine
+from journey_mcp.auth.tokens_file import TokensFile, digest_of
 from journey_mcp.core.clock import Clock
-from journey_mcp.server.auth.tokens_file import TokensFile, digest_of
 
 
 @pytest.fixture

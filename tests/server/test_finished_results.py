@@ -15,13 +15,14 @@ from store.examples import TASK
 from support import coarse, running_studio, settings_for
 
 from journey_mcp import sandbox
+from journey_mcp.auth.identity import Identity
 from journey_mcp.core import telemetry
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.server.app import make_server
-from journey_mcp.server.auth.identity import LOCAL_IDENTITY, Identity
+from journey_mcp.server.auth.identity import LOCAL_IDENTITY
 from journey_mcp.server.finished_results import FinishedResults, lasts_with
 from journey_mcp.server.lifespan import Lifespan
 

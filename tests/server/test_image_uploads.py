@@ -19,8 +19,8 @@ from studio.test_inputs import image_bytes
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
+from journey_mcp.auth.access import access_of
 from journey_mcp.core.principals import Principal
-from journey_mcp.server.auth.access import access_of
 from journey_mcp.server.auth.middleware import Unauthenticated
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app

@@ -12,8 +12,8 @@ from manual_clock import ManualClock, until
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
+from journey_mcp.auth.access import Access
 from journey_mcp.core.errors import SetupError, StoreUnavailable
-from journey_mcp.server.auth.access import Access
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.readiness import Readiness, Ready
 from journey_mcp.server.transports.http import make_app

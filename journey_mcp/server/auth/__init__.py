@@ -1,1 +1,1 @@
-"""Authentication: who sends a request over HTTP, and what they may do. Bearer tokens of a file, or of OAuth."""
+"""Authentication of requests over HTTP: who sends one, and whether they may."""

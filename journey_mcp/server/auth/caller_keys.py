@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from journey_mcp.auth.identity import Identity
 from journey_mcp.core.provider_keys import CallerKeys, fault_of_callers
 from journey_mcp.providers.accounts import CALLER_KEY_HEADER
 from journey_mcp.registry import load
-from journey_mcp.server.auth.identity import Identity
 from journey_mcp.server.transports.responses import error_response
 from journey_mcp.settings import Settings
 

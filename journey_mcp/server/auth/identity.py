@@ -1,40 +1,12 @@
-"""Identities: who sends a request, and what they may do."""
+"""The identity of a request, as the transport knows it."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
-from journey_mcp.core.principals import LOCAL, Principal
-from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys
+from journey_mcp.auth.identity import SCOPES, Identity
+from journey_mcp.core.principals import LOCAL
 
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
-
-Scope = Literal["images:generate", "images:read", "admin"]
-GENERATE: Final = "images:generate"
-READ: Final = "images:read"
-ADMIN: Final = "admin"
-SCOPES: tuple[Scope, ...] = (GENERATE, READ, ADMIN)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The sender of a request, as authentication states it."""
-
-    principal: Principal
-    name: str
-    """For people who read the log: the name of a token, or the subject at an issuer."""
-    scopes: frozenset[Scope]
-    providers: tuple[str, ...] | None = None
-    """The only providers whose configured keys this principal may use; `None` for all."""
-    calls_per_minute: int | None = None
-    """Instead of the limit in the settings."""
-    keys: CallerKeys = NO_KEYS
-    """Provider keys of the principal's own."""
-
-    def allows(self, scope: Scope) -> bool:
-        """Whether this scope is granted; who may make images may read them."""
-        return scope in self.scopes or (scope == READ and GENERATE in self.scopes)
-
 
 LOCAL_IDENTITY = Identity(LOCAL, "local", frozenset(SCOPES))
 """The person at this machine, who needs no authentication."""

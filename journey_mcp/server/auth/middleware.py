@@ -11,13 +11,14 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from journey_mcp.server.auth.access import Access
-from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
-from journey_mcp.server.auth.identity import LOCAL_IDENTITY, Identity
-from journey_mcp.server.auth.identity import Scope as Granted
-from journey_mcp.server.auth.metadata import SUPPORTED, challenge
+from journey_mcp.auth.access import Access
+from journey_mcp.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.auth.identity import Identity
+from journey_mcp.auth.identity import Scope as Granted
+from journey_mcp.auth.metadata import SUPPORTED, challenge
+from journey_mcp.auth.tokens_file import PREFIX
+from journey_mcp.server.auth.identity import LOCAL_IDENTITY
 from journey_mcp.server.auth.scopes import missing_scope
-from journey_mcp.server.auth.tokens_file import PREFIX
 
 _MAX_TOKEN = 16_384
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)

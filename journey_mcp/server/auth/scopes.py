@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from journey_mcp.auth.identity import ADMIN, GENERATE, READ, Identity, Scope
 from journey_mcp.core.errors import InsufficientScope
-from journey_mcp.server.auth.identity import ADMIN, GENERATE, READ, Identity, Scope
 from journey_mcp.server.features import uris
 
 CALL: Final = "tools/call"

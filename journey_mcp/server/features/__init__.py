@@ -13,9 +13,10 @@ from mcp.server import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from journey_mcp.auth.identity import ADMIN
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.server.auth.identity import ADMIN, identity_of
+from journey_mcp.server.auth.identity import identity_of
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.features.subscriptions import LISTEN, Subscriptions
 from journey_mcp.server.tool_sets import tool_set_of

@@ -5,9 +5,9 @@ import logging
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from journey_mcp.auth.identity import ADMIN, Identity
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.totals import Totals
-from journey_mcp.server.auth.identity import ADMIN, Identity
 from journey_mcp.server.lifespan import Lifespan
 
 _NOT_STORED = {"cache-control": "no-store"}

@@ -15,10 +15,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from journey_mcp.auth.access import Access
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
 from journey_mcp.server.app import make_server
-from journey_mcp.server.auth.access import Access
 from journey_mcp.server.auth.caller_keys import CallerKeyHeaders
 from journey_mcp.server.auth.middleware import Authentication, Unauthenticated
 from journey_mcp.server.lifespan import Lifespan, StudioOpener

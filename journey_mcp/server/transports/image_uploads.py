@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from journey_mcp.auth.identity import GENERATE, Identity
 from journey_mcp.core import telemetry
 from journey_mcp.core.errors import (
     InvalidRequest,
@@ -19,7 +20,6 @@ from journey_mcp.core.image_links import PATH
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.reports import internal_error
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.server.auth.identity import GENERATE, Identity
 from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from mcp.shared.inbound import MCP_METHOD_HEADER
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from journey_mcp.auth.identity import Identity
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.image_links import PATH as UPLOADS
-from journey_mcp.server.auth.identity import Identity
 from journey_mcp.server.auth.scopes import CALL
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.call_bodies import replayed

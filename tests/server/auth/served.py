@@ -16,9 +16,9 @@ from starlette.applications import Starlette
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
+from journey_mcp.auth import tokens_file
+from journey_mcp.auth.access import access_of
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS
-from journey_mcp.server.auth import tokens_file
-from journey_mcp.server.auth.access import access_of
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.bounded_server import ConnectionLimits, EmbeddedServer, listen
 from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from journey_mcp.auth.identity import Identity
 from journey_mcp.core.provider_keys import CallerKeys
 from journey_mcp.core.redaction import SHOWN
 from journey_mcp.server.auth.caller_keys import CallerKeyHeaders
-from journey_mcp.server.auth.identity import LOCAL_IDENTITY, Identity
+from journey_mcp.server.auth.identity import LOCAL_IDENTITY
 from journey_mcp.settings import read_settings
 from server.auth.served import ERAS, NEW, Answer, Served, add_token, serving_with
 

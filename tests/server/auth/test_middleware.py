@@ -6,20 +6,21 @@ from typing import Any
 
 import httpx2
 import pytest
+from auth.issuer import running_issuer
 from mcp.shared.inbound import encode_header_value
 from support import running_studio, serving
 
+from journey_mcp.auth.access import access_of
+from journey_mcp.auth.identity import Identity, Scope
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.server.auth.access import access_of
-from journey_mcp.server.auth.identity import LOCAL_IDENTITY, Identity, Scope
+from journey_mcp.server.auth.identity import LOCAL_IDENTITY
 from journey_mcp.server.auth.middleware import Unauthenticated
 from journey_mcp.server.auth.scopes import missing_scope
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import read_settings
 from journey_mcp.tools.tool_set import read_tool_set
-from server.auth.issuer import running_issuer
 from server.auth.served import ERAS, NEW, OLD, SERVER, add_token, serving_with
 
 METADATA = f"{SERVER}/.well-known/oauth-protected-resource/mcp"

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 from manual_clock import ManualClock
+from server.auth.served import add_token
 
-from journey_mcp.core.errors import InvalidArguments, SetupError
-from journey_mcp.core.limits import parse_limits_of_one
-from journey_mcp.core.principals import principal_of_token
-from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
-from journey_mcp.server.auth.tokens_file import (
+from journey_mcp.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.auth.tokens_file import (
     Entry,
     TokensFile,
     append,
@@ -23,7 +21,9 @@ from journey_mcp.server.auth.tokens_file import (
     read,
     remove,
 )
-from server.auth.served import add_token
+from journey_mcp.core.errors import InvalidArguments, SetupError
+from journey_mcp.core.limits import parse_limits_of_one
+from journey_mcp.core.principals import principal_of_token
 
 DIGESTS = [digest_of(f"jmcp_{number}") for number in range(3)]
 KEY = "own-key-0123456789"

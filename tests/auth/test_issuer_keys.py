@@ -3,16 +3,16 @@
 import anyio
 import pytest
 from manual_clock import ManualClock, until
-
-from journey_mcp.net.address_policy import FetchError
-from journey_mcp.server.auth.access import access_of
-from journey_mcp.server.auth.errors import CannotVerify
-from journey_mcp.server.auth.identity import Identity
-from journey_mcp.server.auth.issuer_keys import IssuerKeys, metadata_urls
-from journey_mcp.settings import read_settings
-from server.auth.issuer import private_key, public_jwk, running_issuer
 from server.auth.served import SERVER
-from server.auth.test_oauth import opened, outcome
+
+from auth.issuer import private_key, public_jwk, running_issuer
+from auth.test_oauth import opened, outcome
+from journey_mcp.auth.access import access_of
+from journey_mcp.auth.errors import CannotVerify
+from journey_mcp.auth.identity import Identity
+from journey_mcp.auth.issuer_keys import IssuerKeys, metadata_urls
+from journey_mcp.net.address_policy import FetchError
+from journey_mcp.settings import read_settings
 
 AWAY = "The authorization server does not answer now."
 NO_KEY = "The key that signed the token is not one of its issuer."

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import anyio
 from jwt import PyJWK, PyJWTError
 
+from journey_mcp.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.text import quoted
 from journey_mcp.core.urls import is_secure
 from journey_mcp.net.address_policy import FetchError
-from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """Downloads a document; raises `FetchError`."""

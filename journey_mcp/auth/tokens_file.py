@@ -21,13 +21,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import get_args
 
+from journey_mcp.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import Limit, format_limits, parse_limits_of_one
 from journey_mcp.core.principals import Principal, principal_of_token
 from journey_mcp.core.provider_keys import NO_KEYS, CallerKeys, fault_of_callers
-from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
-from journey_mcp.server.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
 
 PREFIX = "jmcp_"
 _RANDOM_BYTES = 32

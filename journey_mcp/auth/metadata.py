@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from journey_mcp.server.auth.identity import GENERATE, READ, Scope
+from journey_mcp.auth.identity import GENERATE, READ, Scope
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 SUPPORTED: tuple[Scope, ...] = (GENERATE, READ)

@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from manual_clock import ManualClock
-
-from journey_mcp.core.principals import principal_of_subject
-from journey_mcp.server.auth.access import Access, access_of
-from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
-from journey_mcp.server.auth.identity import Identity
-from journey_mcp.server.auth.issuer_keys import IssuerKeys
-from journey_mcp.server.auth.oauth import OAuthTokens
-from journey_mcp.settings import read_settings
-from server.auth.issuer import SUBJECT, Issuer, private_key, public_jwk, running_issuer
 from server.auth.served import RESOURCE, SERVER
+
+from auth.issuer import SUBJECT, Issuer, private_key, public_jwk, running_issuer
+from journey_mcp.auth.access import Access, access_of
+from journey_mcp.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.auth.identity import Identity
+from journey_mcp.auth.issuer_keys import IssuerKeys
+from journey_mcp.auth.oauth import OAuthTokens
+from journey_mcp.core.principals import principal_of_subject
+from journey_mcp.settings import read_settings
 
 
 @asynccontextmanager

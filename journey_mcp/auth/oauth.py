@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import jwt
 
+from journey_mcp.auth.errors import InvalidToken
+from journey_mcp.auth.identity import SCOPES, Identity, Scope
+from journey_mcp.auth.issuer_keys import IssuerKeys
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.principals import principal_of_subject
 from journey_mcp.core.text import cleaned
-from journey_mcp.server.auth.errors import InvalidToken
-from journey_mcp.server.auth.identity import SCOPES, Identity, Scope
-from journey_mcp.server.auth.issuer_keys import IssuerKeys
 
 _TYPES = {"at+jwt", "application/at+jwt", "jwt"}
 _LEEWAY_S = 10

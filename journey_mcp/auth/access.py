@@ -3,20 +3,20 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from journey_mcp.auth.errors import CannotVerify, InvalidToken
+from journey_mcp.auth.identity import Identity
+from journey_mcp.auth.metadata import ProtectedResource
+from journey_mcp.auth.tokens_file import PREFIX, TokensFile
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.core.reports import report
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.server.auth.errors import CannotVerify, InvalidToken
-from journey_mcp.server.auth.identity import Identity
-from journey_mcp.server.auth.metadata import ProtectedResource
-from journey_mcp.server.auth.tokens_file import PREFIX, TokensFile
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from journey_mcp.server.auth.issuer_keys import IssuerKeys
-    from journey_mcp.server.auth.oauth import OAuthTokens
+    from journey_mcp.auth.issuer_keys import IssuerKeys
+    from journey_mcp.auth.oauth import OAuthTokens
 
 _MAX_DOCUMENT_BYTES = 1024 * 1024
 _DOCUMENT_WITHIN_S = 5.0
@@ -80,7 +80,7 @@ def access_of(settings: Settings, clock: Clock | None = None) -> Access | None:
             "JOURNEY_MCP_OAUTH_ISSUER needs the address under which clients reach this server.",
             next_step="Set JOURNEY_MCP_SERVER_URL, as in https://mcp.example.com.",
         )
-    from journey_mcp.server.auth.oauth import OAuthTokens  # noqa: PLC0415  # only OAuth needs PyJWT
+    from journey_mcp.auth.oauth import OAuthTokens  # noqa: PLC0415  # only OAuth needs PyJWT
 
     audience = settings.oauth_audience or settings.endpoint_url
     keys = issuer_keys(settings, settings.oauth_issuer, clock)
@@ -90,7 +90,7 @@ def access_of(settings: Settings, clock: Clock | None = None) -> Access | None:
 
 def issuer_keys(settings: Settings, issuer: str, clock: Clock) -> "IssuerKeys":
     """Return the keys of this issuer, which are fetched when they are needed."""
-    from journey_mcp.server.auth.issuer_keys import IssuerKeys  # noqa: PLC0415  # as above
+    from journey_mcp.auth.issuer_keys import IssuerKeys  # noqa: PLC0415  # as above
 
     # the person who runs the server named the issuer, which may be in their own network
     client = SafeHttpClient(settings.trusted_hosts).with_trusted(issuer)

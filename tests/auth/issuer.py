@@ -9,13 +9,12 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import algorithms
+from server.auth.served import RESOURCE
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from support import serving
-
-from server.auth.served import RESOURCE
 
 SUBJECT = "auth0|ada"
 _NAMES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}

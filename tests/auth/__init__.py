@@ -1,0 +1,1 @@
+"""Tests of `journey_mcp.auth`."""
