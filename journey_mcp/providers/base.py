@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from journey_mcp.core.key_sealing import account_id
 from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.urls import BaseUrl
+from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.core.urls import BaseUrl, is_loopback
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
 
@@ -46,6 +48,11 @@ class Account:
     def address(self) -> str:
         """The base URL, with the id of a caller's own account: what is of one account is kept under this."""
         return self.base_url if self.own_id is None else f"{self.base_url}#{self.own_id}"
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether the provider is a process of this machine, and can fetch from addresses that only it reaches."""
+        return self.provider == SANDBOX or is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
     def label(self) -> str:

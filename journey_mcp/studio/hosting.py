@@ -7,15 +7,12 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.image_links import ImageLinks
 from journey_mcp.core.images import ImageId, UploadId
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.tasks import SANDBOX
-from journey_mcp.core.urls import is_loopback
 from journey_mcp.media.formats import ImageData
 from journey_mcp.media.image_store import ImageStore, ImageStoreUnavailable, StoredImage
 from journey_mcp.net.address_policy import is_publicly_fetchable
@@ -66,8 +63,7 @@ class CallersHost:
 
     def serves(self, account: Account) -> bool:
         """Return whether this provider can fetch images there."""
-        is_near = account.provider == SANDBOX or is_loopback(urlsplit(account.base_url).hostname or "")
-        return is_near or is_publicly_fetchable(self.base_url)
+        return account.is_on_this_machine or is_publicly_fetchable(self.base_url)
 
     async def url_of(self, image: ImageData, stored: StoredImage | None) -> str:
         """Return a link that works for an hour; `stored` is the image if exactly it is stored already.

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 
@@ -12,8 +11,7 @@ from journey_mcp.core.errors import ImageUnavailable, StoreUnavailable, Unusable
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import SANDBOX, Task
-from journey_mcp.core.urls import is_loopback
+from journey_mcp.core.tasks import Task
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.image_store import StoredImage
@@ -96,8 +94,7 @@ class Source:
 
     def url_for(self, account: Account) -> str | None:
         """Return the URL if this provider can fetch it."""
-        is_near = account.provider == SANDBOX or is_loopback(urlsplit(account.base_url).hostname or "")
-        return self.url if is_near or not self.is_local else None
+        return self.url if account.is_on_this_machine or not self.is_local else None
 
     def is_hosted_by(self, account: Account) -> bool:
         """Return whether the provider fetches the copy from a sandbox of this process."""
