@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from journey_mcp.media import private_files
+from journey_mcp.core import private_files
 from journey_mcp.media.image_store import ENDINGS, Content, StoredImage, is_image_id, owner_of
 
 _FOLDER = "pictures"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from journey_mcp.core import private_files
 from journey_mcp.core.errors import SetupError
-from journey_mcp.media import private_files
 
 _BOM = "\ufeff"
 _BACKUP = ".journey-mcp.bak"
