@@ -23,6 +23,7 @@ from typing import get_args
 
 from journey_mcp.auth.errors import CannotVerify, InvalidToken
 from journey_mcp.auth.identity import GENERATE, READ, SCOPES, Identity, Scope
+from journey_mcp.core import private_files
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.limits import Limit, format_limits, parse_limits_of_one
@@ -253,17 +254,12 @@ def remove(path: Path, name: str) -> None:
 
 def _replace(path: Path, text: str) -> None:
     """Write the file in one step, with its mode and its owner: a reader has the old or the new one."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     status = path.stat()
-    try:
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            if os.name != "nt":
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-                os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with private_files.replacing(path) as file:
+        file.write(text.encode())
+        if os.name != "nt":
+            os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`purge`, `export` and `import`: what is stored, deleted or moved as a whole."""
 
 import os
-import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.terminal import console
+from journey_mcp.core import private_files
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.core.principals import Principal
@@ -88,17 +88,9 @@ def export(file: Path, *, with_running: bool) -> int:
 
 
 async def _export(settings: Settings, file: Path, with_running: bool) -> Moved:  # noqa: FBT001  # as `run` calls it
-    beside = file.with_name(f".{secrets.token_hex(6)}.part")
-    with _reported(f"written to {file}"):
-        try:
-            # prompts and images are private
-            with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as writer:
-                async with _opened(settings) as (store, images):
-                    moved = await export_journal(store, images, writer, Clock(), with_running=with_running)
-            beside.rename(file)
-            return moved
-        finally:
-            beside.unlink(missing_ok=True)
+    with _reported(f"written to {file}"), private_files.replacing(file) as writer:  # prompts and images are private
+        async with _opened(settings) as (store, images):
+            return await export_journal(store, images, writer, Clock(), with_running=with_running)
 
 
 def import_(file: Path) -> int:

@@ -2,7 +2,23 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside this one, which takes its place when the block ends: a reader sees the old or the new one.
+
+    Raises:
+        OSError: it cannot be written. Nothing of it is left, as after any other exception in the block.
+    """
+    with _beside(path) as (file, beside):
+        with file:
+            yield file
+        beside.replace(path)
 
 
 def write(path: Path, content: bytes, *, made_at: float) -> None:
@@ -14,11 +30,18 @@ def write(path: Path, content: bytes, *, made_at: float) -> None:
         OSError: it cannot be written; nothing of it is left.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{secrets.token_hex(6)}.part")
-    try:
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+    with _beside(path) as (file, beside):
+        with file:
             file.write(content)
         os.utime(beside, (made_at, made_at))
         beside.replace(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a new file in the folder of this one; delete it in the end if it still has its own name."""
+    beside = path.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        yield os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb"), beside
     finally:
         beside.unlink(missing_ok=True)
