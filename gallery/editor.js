@@ -1,4 +1,4 @@
-// The edit of an image: a wish, a model, and perhaps a painted mask; and images that the person adds.
+// The edit of an image: an instruction, a model, and perhaps a painted mask; and images that the person adds.
 
 const MOST_CHARACTERS = 900000;
 const LONGEST_SIDE = 2048;
@@ -16,7 +16,7 @@ function startEdit() {
   renderViewer();
   $("masking").hidden = !masking().length || !host.can.keep;
   setPainting(false);
-  $("wish").focus();
+  $("instruction").focus();
 }
 
 function stopEdit() {
@@ -40,20 +40,20 @@ function fillModels() {
 const showEditPrice = () => $("submit").replaceChildren("Edit", text("span", chosenEdit().cost || UNKNOWN, "chip"));
 
 async function submitEdit() {
-  const wish = $("wish").value.trim();
-  $("wish").setAttribute("aria-invalid", !wish);
-  if (!wish) {
-    $("wish").focus();
+  const instruction = $("instruction").value.trim();
+  $("instruction").setAttribute("aria-invalid", !instruction);
+  if (!instruction) {
+    $("instruction").focus();
     throw Error("Say what should change.");
   }
   const image = current;
   const { model, cost } = chosenEdit();
   const mask = strokes.length ? await keep({ data: maskData(), mask_of: image }) : undefined;
   const how = [model && `model ${model}`, mask && `mask ${mask.image_id}`].filter(Boolean).join(", ");
-  const words = `Edit image ${image} with edit_image${how && `, ${how}`}: ${wish}`;
-  const args = { image, prompt: wish, model, mask: mask?.image_id };
+  const words = `Edit image ${image} with edit_image${how && `, ${how}`}: ${instruction}`;
+  const args = { image, prompt: instruction, model, mask: mask?.image_id };
   if (!(await pay("Edit this image?", "edit_image", args, words, cost))) return;
-  $("wish").value = "";
+  $("instruction").value = "";
   if (host.can.chat) stopEdit();
   else closeViewer();
 }

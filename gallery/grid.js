@@ -129,12 +129,12 @@ function progressRing({ progress, prompt = "the image" }) {
 function imageTileOf(cell, tile) {
   const { key, task, number, count } = cell;
   const prompt = promptOf(task) || "No prompt";
-  const picture = element("img", { alt: `${count > 1 ? `${number} of ${count}: ` : ""}${prompt}` });
+  const img = element("img", { alt: `${count > 1 ? `${number} of ${count}: ` : ""}${prompt}` });
   const caption = element("span", { class: "caption", "aria-hidden": true }, text("span", prompt));
-  const open = element("button", { class: "open", onclick: () => openViewer(key) }, picture, caption);
+  const open = element("button", { class: "open", onclick: () => openViewer(key) }, img, caption);
   const quick = element("div", { class: "quick" }, button("Copy id", () => copyId(key), { icon: "copy", name: "icon" }));
   if (canPay()) quick.prepend(button("Edit", () => openViewer(key, true), { icon: "edit", name: "icon" }));
-  tile.load = () => loadTile(cell, tile, picture);
+  tile.load = () => loadTile(cell, tile, img);
   nearby.observe(tile);
   return [open, numberOf(cell), quick].filter(Boolean);
 }
@@ -150,17 +150,17 @@ const nearby = new IntersectionObserver(
   { rootMargin: "600px" },
 );
 
-async function loadTile({ key, task, image }, tile, picture) {
+async function loadTile({ key, task, image }, tile, img) {
   tile.classList.add("loading");
   const mark = (...state) => {
-    picture.alt += ` (${state[1]})`;
-    picture.replaceWith(drawnState(...state), picture);
+    img.alt += ` (${state[1]})`;
+    img.replaceWith(drawnState(...state), img);
   };
   if (!host.can.tools) mark("empty", "No preview");
   else {
     await pixels(key, SMALL).then(
       (shown) => {
-        picture.src = shown.src;
+        img.src = shown.src;
         tile.style.setProperty("--ratio", ratioOf(task, Object.assign(image, measured(shown))));
       },
       (error) => {

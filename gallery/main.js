@@ -127,7 +127,7 @@ for (const id in clicks) $(id).onclick = (event) => attempt(() => clicks[id](eve
 $("model").onchange = showEditPrice;
 $("cut").oninput = setCut;
 $("query").oninput = search;
-$("wish").onkeydown = ({ key, metaKey, ctrlKey }) => {
+$("instruction").onkeydown = ({ key, metaKey, ctrlKey }) => {
   if (key === "Enter" && (metaKey || ctrlKey)) $("submit").click();
 };
 $("file").onchange = () => {

@@ -81,7 +81,7 @@ async def _run(page: "Page", mode: str, revision: str, checks: Checks) -> None:
     log = await _logged(page, "context")
     checks.check("opening an image tells the model", holds=".2" in str(log))
     await view.click("#edit")
-    await view.locator("#wish").press_sequentially("a red roof")
+    await view.locator("#instruction").press_sequentially("a red roof")
     await view.click("#submit")
     await page.wait_for_function("() => log.some(([name]) => name === 'message')")
     (message,) = await _logged(page, "message")

@@ -104,7 +104,7 @@ async def _open(stage: Stage) -> None:
 async def _edit(stage: Stage) -> None:
     await _open(stage)
     await stage.host.view.click("#edit")
-    await stage.host.view.fill("#wish", "a red roof")
+    await stage.host.view.fill("#instruction", "a red roof")
 
 
 async def _mask(stage: Stage) -> None:

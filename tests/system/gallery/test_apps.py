@@ -104,7 +104,7 @@ async def test_an_edit_becomes_a_chat_turn(opened: Opened) -> None:
         image = await open_image(stage, 3)
         sent = len(stage.world.sent)
         await stage.host.view.click("#edit")
-        await stage.host.view.fill("#wish", "a red roof")
+        await stage.host.view.fill("#instruction", "a red roof")
         await stage.host.view.click("#submit")
         (message,) = await stage.host.sent("ui/message")
         assert message["role"] == "user"
@@ -119,7 +119,7 @@ async def test_a_painted_mask_reaches_the_provider(opened: Opened) -> None:
         await stage.call("imagine", **LIGHTHOUSE)
         image = await open_image(stage)
         await stage.host.view.click("#edit")
-        await stage.host.view.fill("#wish", "a red roof")
+        await stage.host.view.fill("#instruction", "a red roof")
         await stage.host.view.click("#paint")
         await paint(stage.host)
         assert await stage.host.view.locator("#model option").all_inner_texts() != []
@@ -156,8 +156,8 @@ async def test_an_own_image_is_kept_and_edited(opened: Opened, tmp_path: Path) -
     async with opened() as stage:
         await stage.call("fetch_task")
         await stage.host.view.set_input_files("#file", str(photo))
-        await stage.shows("#wish")
-        await stage.host.view.fill("#wish", "make it rain")
+        await stage.shows("#instruction")
+        await stage.host.view.fill("#instruction", "make it rain")
         await stage.host.view.click("#submit")
         (message,) = await stage.host.sent("ui/message")
         image = next(word.strip(",.:") for word in text_of(message).split() if word.startswith("up_"))
@@ -205,7 +205,7 @@ async def test_without_chat_turns_a_cost_is_confirmed_in_the_page(opened: Opened
         image = await open_image(stage)
         sent = len(stage.world.sent)
         await stage.host.view.click("#edit")
-        await stage.host.view.fill("#wish", "a red roof")
+        await stage.host.view.fill("#instruction", "a red roof")
         await stage.host.view.click("#submit")
         dialog = stage.host.view.locator("dialog[open]")
         await dialog.get_by_role("button", name="Cancel").click()
@@ -247,9 +247,9 @@ async def test_the_keyboard_is_enough(opened: Opened) -> None:
             if await focused(stage) == "edit":
                 break
         await page.keyboard.press("Enter")
-        await stage.shows("#wish:focus")
+        await stage.shows("#instruction:focus")
         await page.keyboard.type("a red roof")
-        assert await view.input_value("#wish") == "a red roof"
+        assert await view.input_value("#instruction") == "a red roof"
         await page.keyboard.press("Shift+Tab")
         await page.keyboard.press("Escape")
         await page.keyboard.press("Escape")

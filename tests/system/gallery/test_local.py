@@ -112,7 +112,7 @@ async def test_an_edit_is_made_when_its_cost_is_confirmed(browser: "Browser", tm
         sent = len(opened.world.sent)
         await opened.open_first()
         await opened.page.click("#edit")
-        await opened.page.fill("#wish", "make it green")
+        await opened.page.fill("#instruction", "make it green")
         await opened.page.click("#submit")
         question = await opened.answer("Cancel")
         assert re.search(r"at (journeyapi|bfl) for about [\d.]+ (credits|usd)", question)
