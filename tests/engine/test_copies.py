@@ -100,7 +100,7 @@ async def test_an_image_that_is_too_large_is_not_copied_and_a_notice_says_so(tmp
 
 async def test_what_is_not_an_image_is_not_copied(tmp_path: Path) -> None:
     """An upstream may send anything."""
-    async with make_environment(tmp_path, "picture:wrong_type,times=always") as here:
+    async with make_environment(tmp_path, "image:wrong_type,times=always") as here:
         task = await shown(here.studio, await here.made())
         assert (task.status, task.images[0].path) == (Status.SUCCEEDED, None)
         assert "it is neither PNG" in str(task.notices[-1])
@@ -109,7 +109,7 @@ async def test_what_is_not_an_image_is_not_copied(tmp_path: Path) -> None:
 
 async def test_a_download_that_fails_is_tried_again_for_more_than_an_hour(tmp_path: Path) -> None:
     """Meanwhile nothing is said: the link works."""
-    async with make_environment(tmp_path, "picture:status=503,times=14") as here:
+    async with make_environment(tmp_path, "image:status=503,times=14") as here:
         task = await shown(here.studio, await here.made())
         assert (task.images[0].path, task.notices) == (None, ())
         await here.clock.skip(5000)
@@ -119,7 +119,7 @@ async def test_a_download_that_fails_is_tried_again_for_more_than_an_hour(tmp_pa
 
 async def test_after_the_last_attempt_a_notice_says_why(tmp_path: Path) -> None:
     """And the attempts end."""
-    async with make_environment(tmp_path, "picture:status=503,times=always") as here:
+    async with make_environment(tmp_path, "image:status=503,times=always") as here:
         task = await here.made()
         await here.clock.skip(5000)
         task = await fetched(here.studio, task.id)
@@ -131,7 +131,7 @@ async def test_after_the_last_attempt_a_notice_says_why(tmp_path: Path) -> None:
 
 async def test_only_the_image_that_failed_is_fetched_again(tmp_path: Path) -> None:
     """The other three are there."""
-    async with make_environment(tmp_path, "picture:status=503,times=3") as here:
+    async with make_environment(tmp_path, "image:status=503,times=3") as here:
         task = await shown(here.studio, await here.made(model="midjourney"))
         assert [image.path is None for image in task.images] == [True, False, False, False]
         before = {path: path.stat().st_ino for path in (tmp_path / "pictures").iterdir()}
@@ -227,7 +227,7 @@ async def test_a_process_that_ends_waits_for_a_bounded_time(tmp_path: Path) -> N
     """A host may be slow; the next process continues."""
     async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
-        upstream.sandbox.faults.replace([sandbox.Fault.parse("picture:delay=3000,times=always")])
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("image:delay=3000,times=always")])
         clock = ManualClock()
         async with opened(settings, upstream, tmp_path) as here:
             task = await here.made(model="midjourney")
@@ -242,7 +242,7 @@ async def test_a_process_that_ends_waits_for_a_bounded_time(tmp_path: Path) -> N
 
 async def test_a_shut_down_does_not_wait_for_copies(tmp_path: Path) -> None:
     """A signal ends a server soon."""
-    async with make_environment(tmp_path, "picture:delay=3000,times=always") as here:
+    async with make_environment(tmp_path, "image:delay=3000,times=always") as here:
         await here.made()
         before = here.clock.elapsed()
         here.studio.begin_shutdown()
@@ -306,7 +306,7 @@ async def test_what_a_dead_process_began_is_finished(tmp_path: Path) -> None:
 
 async def test_what_is_left_of_a_deleted_task_is_over(tmp_path: Path) -> None:
     """Its images failed before, and nothing is copied any more."""
-    async with make_environment(tmp_path, "picture:status=503,times=3") as here:
+    async with make_environment(tmp_path, "image:status=503,times=3") as here:
         await shown(here.studio, await here.made())
         with sqlite3.connect(tmp_path / "tasks.db") as connection:
             connection.execute("DELETE FROM tasks")
@@ -366,7 +366,7 @@ async def test_images_are_saved_without_copies_too(tmp_path: Path, service: str,
 async def test_an_image_whose_link_dies_soon_is_saved_from_its_copy(tmp_path: Path) -> None:
     """It is downloaded once."""
     more = {"JOURNEY_MCP_SAVE_DIR": str(tmp_path / "Images")}
-    fault = "picture:dead_picture,times=always,after=1"
+    fault = "image:dead_image,times=always,after=1"
     async with make_wide_environment(tmp_path / "data", fault, services=["bfl"], **more) as here:
         task = await here.made(model="flux-2-pro", prompt="a red kite")
         assert task.images[0].saved_to

@@ -1,4 +1,4 @@
-"""The same wish once: equal calls share a task until its result has reached somebody."""
+"""Deduplication: duplicate calls share a task until a client has received its result."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -98,7 +98,7 @@ async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> No
 
 
 async def test_a_result_that_no_client_received_is_returned_for_ten_minutes(tmp_path: Path) -> None:
-    """A client that gave up asks again and gets its picture; afterwards a call makes a new one."""
+    """A client that gave up asks again and gets its image; afterwards a call makes a new one."""
     async with make_environment_without_copies(tmp_path) as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
         await here.studio.wait_for_new(first.task, 900)
@@ -111,7 +111,7 @@ async def test_a_result_that_no_client_received_is_returned_for_ten_minutes(tmp_
 
 
 async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
-    """Asking twice for the same thing on purpose gives two pictures."""
+    """Asking twice for the same thing on purpose gives two images."""
     async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(**SLOW)
         await acknowledge(here, first.id)
@@ -162,20 +162,20 @@ async def test_after_an_unconfirmed_end_a_duplicate_call_is_refused_unless_it_is
         assert (await here.made(**{**SLOW, "prompt": "another"})).status is Status.SUCCEEDED
 
 
-async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
-    """The unclear end of the first one is told for its ten minutes, whatever a fresh call made meanwhile."""
+async def test_a_fresh_duplicate_takes_no_warning_away(tmp_path: Path) -> None:
+    """The unclear end of the first one is reported for its ten minutes, whatever a fresh call made meanwhile."""
     async with make_environment_without_copies(tmp_path, "submit:reset_after") as here:
         first = await here.made(**SLOW)
         assert first.failure is not None
-        twin = await here.made(**SLOW)  # it is fresh
-        assert (twin.status, here.asked["imagine"]) == (Status.SUCCEEDED, 2)
-        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id == twin.id
-        await acknowledge(here, twin.id)
+        second = await here.made(**SLOW)  # it is fresh
+        assert (second.status, here.asked["imagine"]) == (Status.SUCCEEDED, 2)
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id == second.id
+        await acknowledge(here, second.id)
         with pytest.raises(PerhapsPaid, match=first.id):
             await here.studio.create(make_request(**SLOW), LOCAL)
         assert here.asked["imagine"] == 2
         here.clock.shift_calendar(601)
-        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id not in {first.id, twin.id}
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id not in {first.id, second.id}
 
 
 async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ async def deduplication(here: Environment) -> AsyncIterator[Deduplication]:
 
 @pytest.mark.parametrize("others", [False, True])
 async def test_a_fresh_call_leaves_the_earlier_one_whole(tmp_path: Path, others: bool) -> None:
-    """What becomes of that is stored, though another task has its wish now; also from another process."""
+    """Its result is stored, though another task has its deduplication key now; also from another process."""
     async with (
         make_environment_without_copies(tmp_path, "submit:delay=0.5") as here,
         running_studio(here.studio.settings, here.clock) as other,

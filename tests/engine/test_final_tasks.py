@@ -115,7 +115,7 @@ async def test_a_deleted_task_is_unknown_after_a_minute_without_news(tmp_path: P
 
 async def test_images_that_are_copied_later_are_found_at_once(tmp_path: Path) -> None:
     """As long as one may still be copied, every call looks for it; then nothing is looked up any more."""
-    async with make_environment(tmp_path, "picture:status=503,times=3", JOURNEY_MCP_KEEP_IMAGES="all") as here:
+    async with make_environment(tmp_path, "image:status=503,times=3", JOURNEY_MCP_KEEP_IMAGES="all") as here:
         task = await here.made()
         here.studio.acknowledge([task])
         await here.clock.sleep(2)

@@ -290,7 +290,7 @@ async def test_a_delivery_that_cannot_be_stored_is_requested_again(tmp_path: Pat
 
 async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_path: Path) -> None:
     """The image that it names is copied first: after 8 s the provider is told that it may deliver again."""
-    async with listening(tmp_path, "bfl/picture:delay=20", speed=50, JOURNEY_MCP_KEEP_IMAGES="all") as here:
+    async with listening(tmp_path, "bfl/image:delay=20", speed=50, JOURNEY_MCP_KEEP_IMAGES="all") as here:
         made = (await here.studio.create(request("bfl"), LOCAL)).task
         task = await here.ended(made, 100)
         assert (task.status, task.images[0].path is not None) == (Status.SUCCEEDED, True)
@@ -299,7 +299,7 @@ async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_pa
 
 async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) -> None:
     """For two seconds: the image is being copied when the server ends."""
-    async with listening(tmp_path, "bfl/picture:delay=1", speed=50, JOURNEY_MCP_KEEP_IMAGES="all") as here:
+    async with listening(tmp_path, "bfl/image:delay=1", speed=50, JOURNEY_MCP_KEEP_IMAGES="all") as here:
         made = (await here.studio.create(request("bfl"), LOCAL)).task
         await until(lambda: here.upstream.sandbox.request_log.requests["pictures"])
         here.studio.begin_shutdown()

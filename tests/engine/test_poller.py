@@ -88,11 +88,11 @@ async def test_two_tasks_of_one_prediction_are_both_polled(tmp_path: Path) -> No
     """A provider that returns an id twice loses no result."""
     async with make_environment_without_copies(tmp_path) as here:
         first = await here.accepted(model="midjourney")
-        twin = replace(first, id="tsk_twin", created_at=first.created_at - 1)
+        other = replace(first, id="tsk_other", created_at=first.created_at - 1)
         settings = settings_for(here.upstream.base_url, tmp_path)
         async with open_store(settings.resolved_database_url()) as store:
-            await store.tasks.add(twin, worker_id="gone", lease_until=1)
-        found = await here.studio.fetch([first.id, twin.id], LOCAL, seconds=300)
+            await store.tasks.add(other, worker_id="gone", lease_until=1)
+        found = await here.studio.fetch([first.id, other.id], LOCAL, seconds=300)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
 
 
@@ -181,16 +181,16 @@ async def test_a_task_that_another_process_took_over_is_not_polled_any_more(tmp_
 
 async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
     """Store so many tasks of a dead process, which are all taken over and polled at one moment."""
-    twins = [
+    others = [
         replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", deduplication_key=None, duplicate_policy=None)
         for n in range(number)
     ]
     settings = settings_for("http://127.0.0.1:9", here.folder)
     async with open_store(settings.resolved_database_url()) as store:
-        for twin in twins:
-            await store.tasks.add(twin, worker_id="gone", lease_until=here.clock.now() + 20)
+        for other in others:
+            await store.tasks.add(other, worker_id="gone", lease_until=here.clock.now() + 20)
     here.clock.shift_calendar(20)
-    return [twin.id for twin in twins]
+    return [other.id for other in others]
 
 
 async def test_tasks_that_are_due_fill_as_few_batches_as_possible(tmp_path: Path) -> None:

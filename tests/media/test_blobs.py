@@ -45,9 +45,9 @@ async def test_a_copy_is_in_the_data_folder(tmp_path: Path, service: str, model:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("picture:dead_picture,times=always", "404"),
-        ("picture:wrong_type,times=always", "neither"),
-        ("picture:reset,times=always", "no copy"),
+        ("image:dead_image,times=always", "404"),
+        ("image:wrong_type,times=always", "neither"),
+        ("image:reset,times=always", "no copy"),
     ],
 )
 async def test_without_a_copy_the_image_is_returned_anyway(tmp_path: Path, fault: str, says: str) -> None:
@@ -104,7 +104,7 @@ async def test_a_setting_turns_copies_off(tmp_path: Path, setting: dict[str, Any
 
 async def test_an_image_that_is_not_available_at_once_is_fetched_again(tmp_path: Path) -> None:
     """Its link lives ten minutes."""
-    async with make_wide_environment(tmp_path, "picture:status=503,times=2", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, "image:status=503,times=2", services=["bfl"]) as here:
         task = await here.made(**KITE)
         assert task.images[0].path
         assert task.notices == ()

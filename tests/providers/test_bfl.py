@@ -448,14 +448,14 @@ async def test_with_a_webhook_there_is_no_polling_url() -> None:
 
 @pytest.mark.parametrize("proof", ["secret", "signature", "both"])
 @pytest.mark.parametrize(
-    ("fault", "status", "pictures"),
+    ("fault", "status", "images"),
     [
         ((), DONE, 1),
         (("bfl/submit:fail_task=Content Moderated",), FAILED, 0),
     ],
 )
 async def test_a_webhook_of_the_provider_is_read(
-    proof: str, fault: tuple[str, ...], status: Status, pictures: int
+    proof: str, fault: tuple[str, ...], status: Status, images: int
 ) -> None:
     """By either proof that a source names; its body is that of a poll."""
     async with adapter(*fault, webhook_proof=proof) as (api, _), recorder() as receiver:
@@ -463,7 +463,7 @@ async def test_a_webhook_of_the_provider_is_read(
         assert isinstance(api, SupportsWebhooks)
         read = await api.read_webhook(await receiver.delivery())
         assert read is not None
-        assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, pictures)
+        assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, images)
         assert read == await fetched(api, made)
 
 

@@ -191,7 +191,7 @@ RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "progress", "pictures"),
+    ("body", "status", "progress", "images"),
     [
         ({"task_id": "7"}, RUNNING, None, 0),
         ({"task_id": "7", "status": "staged"}, RUNNING, None, 0),
@@ -215,11 +215,11 @@ RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
         ({"task_id": "7", "status": "failed"}, FAILED, None, 0),
     ],
 )
-def test_what_is_read(body: dict[str, Any], status: Status, progress: float | None, pictures: int) -> None:
+def test_what_is_read(body: dict[str, Any], status: Status, progress: float | None, images: int) -> None:
     """Every documented task object, and possible deviations."""
     read = read_task(body)
     assert read is not None
-    assert (read.status, read.progress, len(read.images)) == (status, progress, pictures)
+    assert (read.status, read.progress, len(read.images)) == (status, progress, images)
     assert (read.failure is not None) == (status is FAILED)
 
 
@@ -348,9 +348,9 @@ def account(base_url: str, key: str = "k") -> Account:
     )
 
 
-async def submit(api: JourneyApi, model: str = "z-image", *pictures: str) -> Prediction:
+async def submit(api: JourneyApi, model: str = "z-image", *urls: str) -> Prediction:
     """Send one request."""
-    return await api.submit(asked(images=tuple(InputImage(url=url) for url in pictures)), offer(model))
+    return await api.submit(asked(images=tuple(InputImage(url=url) for url in urls)), offer(model))
 
 
 def handles(*ids: str) -> list[Handle]:

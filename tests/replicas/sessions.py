@@ -15,7 +15,7 @@ from replicas.fleet import Fleet
 
 IMAGES = 2
 """So many images are made by each session, one after the other."""
-_WISHES: Sequence[Mapping[str, str]] = (
+_ARGUMENTS: Sequence[Mapping[str, str]] = (
     {"provider": "journeyapi", "model": "flux-pro"},
     {"provider": "bfl", "model": "flux-2-pro"},
     {"provider": "journeyapi", "model": "flux-dev"},
@@ -29,7 +29,7 @@ _STORED_WITHIN_S = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a session was told about one image."""
+    """What a session learned about one image."""
 
     mark: str
     principal: str
@@ -68,14 +68,14 @@ async def _session(fleet: Fleet, caller: Caller, principal: str, number: int) ->
     for image in range(IMAGES):
         mark = f"number {number} {image} of {principal}"
         prompt = f"a paper kite with the words {mark} above a quiet beach"
-        wish = {**_WISHES[(number + image) % len(_WISHES)], "prompt": prompt}
-        task, unconfirmed = await _made(fleet, caller, wish, mark)
+        arguments = {**_ARGUMENTS[(number + image) % len(_ARGUMENTS)], "prompt": prompt}
+        task, unconfirmed = await _made(fleet, caller, arguments, mark)
         results.append(Result(mark=mark, principal=principal, task=task, unconfirmed=unconfirmed))
     return results
 
 
 async def _made(
-    fleet: Fleet, caller: Caller, wish: Mapping[str, str], mark: str
+    fleet: Fleet, caller: Caller, arguments: Mapping[str, str], mark: str
 ) -> tuple[Mapping[str, Any], Sequence[str]]:
     """Make an image; return its task at its end, and those before it of which nobody knows an answer.
 
@@ -85,8 +85,8 @@ async def _made(
     """
     unconfirmed: list[str] = []
     while True:
-        prompt = wish["prompt"] + ", again" * len(unconfirmed)
-        task = await _ended(fleet, caller, {**wish, "prompt": prompt}, mark)
+        prompt = arguments["prompt"] + ", again" * len(unconfirmed)
+        task = await _ended(fleet, caller, {**arguments, "prompt": prompt}, mark)
         if task.get("error", {}).get("retryable"):
             caller.repeats.reasons[task["error"]["code"]] += 1
         elif _is_unconfirmed(task) and not _in_account(fleet, mark):
@@ -95,9 +95,9 @@ async def _made(
             return task, tuple(unconfirmed)
 
 
-async def _ended(fleet: Fleet, caller: Caller, wish: Mapping[str, str], mark: str) -> Mapping[str, Any]:
+async def _ended(fleet: Fleet, caller: Caller, arguments: Mapping[str, str], mark: str) -> Mapping[str, Any]:
     """Return a task at its end; or earlier, if it waits for a webhook that does not come."""
-    task = await caller.call("imagine", **wish, wait_s=10)
+    task = await caller.call("imagine", **arguments, wait_s=10)
     while task.get("status") in ("queued", "running"):
         [task] = (await caller.call("fetch_task", task_ids=[task["task_id"]], wait_s=20))["tasks"]
         if _is_unconfirmed(task) and all(entry.webhook == "given up" for entry in _in_account(fleet, mark)):

@@ -189,10 +189,10 @@ async def test_the_image_of_a_mask_may_be_at_its_link_only(tmp_path: Path) -> No
         first = await here.made()
         mask = await kept(here, mask_bytes((10, 10)), mask_of=f"{first.id}.1")
         assert (mask.width, mask.height) == (1024, 1024)
-        here.faults("picture:wrong_type,times=always")
+        here.faults("image:wrong_type,times=always")
         with pytest.raises(InvalidRequest, match=f"{first.id}.1 cannot be used: it is neither"):
             await kept(here, mask_bytes((10, 10)), mask_of=f"{first.id}.1")
-        here.faults("picture:status=404,times=always")
+        here.faults("image:status=404,times=always")
         with pytest.raises(InvalidRequest, match=f"{first.id}.1 cannot be fetched"):
             await kept(here, mask_bytes((10, 10)), mask_of=f"{first.id}.1")
 

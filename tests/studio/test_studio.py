@@ -128,18 +128,18 @@ async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
 async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it(tmp_path: Path) -> None:
     """The next step is to translate it; an ambiguous prompt is accepted with a notice."""
     async with make_environment_without_copies(tmp_path) as here:
-        picture = "https://example.test/a.png"
+        image = "https://example.test/a.png"
         with pytest.raises(NotEnglish) as raised:
             await created(
                 here.studio,
                 make_request(
-                    tool="edit_image", model="flux-kontext-pro", image=picture, prompt="把天空变成绿色，其余保持不变"
+                    tool="edit_image", model="flux-kontext-pro", image=image, prompt="把天空变成绿色，其余保持不变"
                 ),
             )
         assert "Translate" in (raised.value.failure.next_step or "")
         doubtful = await created(
             here.studio,
-            make_request(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="himmel grün machen"),
+            make_request(tool="edit_image", model="flux-kontext-pro", image=image, prompt="himmel grün machen"),
         )
         assert any("may not be English" in str(notice) for notice in doubtful.notices)
 

@@ -27,7 +27,7 @@ async def until_there(folder: Path, count: int) -> list[str]:
 async def test_the_next_server_copies_what_a_killed_one_did_not(tmp_path: Path, after: int) -> None:
     """Before the first image, or between two; each is saved once, though some were saved before."""
     images, copies = tmp_path / "Images", tmp_path / "data" / "pictures"
-    fault = sandbox.Fault.parse(f"picture:delay=3600,times=always,after={after}")
+    fault = sandbox.Fault.parse(f"image:delay=3600,times=always,after={after}")
     async with sandbox.running(coarse(speed=0, faults=(fault,))) as upstream:
         environment = environment_for(upstream.base_url, tmp_path / "data", JOURNEY_MCP_SAVE_DIR=str(images))
         with server_process(environment) as server:

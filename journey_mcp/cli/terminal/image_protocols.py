@@ -60,7 +60,7 @@ def _graphics_of(environment: Mapping[str, str]) -> TerminalProtocol | None:
 
 
 def _shows_blocks(environment: Mapping[str, str], encoding: str) -> bool:
-    """Return whether coloured characters may be used as pixels; `NO_COLOR` is no wish about real images."""
+    """Return whether coloured characters may be used as pixels; `NO_COLOR` says nothing about real images."""
     has_colours = environment.get("COLORTERM") in {"truecolor", "24bit"} or _is_multiplexed(environment)
     if environment.get("NO_COLOR") or not has_colours:
         return False

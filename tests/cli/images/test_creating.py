@@ -211,7 +211,7 @@ async def test_existing_files_are_rejected_before_anything_is_paid(
 
 
 async def test_an_expired_link_does_not_affect_the_other_images(journey: CommandLine, tmp_path: Path) -> None:
-    dead = Fault(on="picture", kind="dead_picture", times=None, after=1)
+    dead = Fault(on="image", kind="dead_image", times=None, after=1)
     async with running(coarse(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at(sandbox).given(JOURNEY_MCP_KEEP_IMAGES="off")
         started = await journey.run("imagine", "a boat", "--json", "--wait", "0")

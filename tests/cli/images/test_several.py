@@ -277,7 +277,7 @@ async def test_if_nothing_succeeds_the_exit_code_is_that_of_a_failure(journey: C
 
 
 async def test_an_image_that_is_not_saved_is_a_failure(journey: CommandLine, tmp_path: Path) -> None:
-    dead = Fault(on="picture", kind="dead_picture", times=None, after=1)
+    dead = Fault(on="image", kind="dead_image", times=None, after=1)
     async with running(coarse(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at(sandbox).given(JOURNEY_MCP_KEEP_IMAGES="off")
         done = await journey.run("imagine", "x", *CHEAP, "-n", "2", "--at-once", "1", "-o", f"{tmp_path}/x.jpg")

@@ -61,7 +61,7 @@ def drawn() -> bytes:
 
 
 async def test_the_copy_is_saved_when_the_link_has_expired(journey: CommandLine, tmp_path: Path) -> None:
-    dead = Fault.parse("bfl/picture:dead_picture,times=always,after=1")
+    dead = Fault.parse("bfl/image:dead_image,times=always,after=1")
     async with running(coarse(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl")
         made = await journey.run("imagine", "a boat", "--model", "flux-2-pro", "-o", str(tmp_path / "a.jpg"))
