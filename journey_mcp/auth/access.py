@@ -36,7 +36,7 @@ class Access:
         self._tokens = tokens
         self._oauth = oauth
         self.resource = resource
-        """What clients are told about the OAuth issuer, if there is one."""
+        """The metadata for clients of the OAuth issuer, if there is one."""
 
     @property
     def limits(self) -> PrincipalLimits:

@@ -117,7 +117,7 @@ class OAuthTokens:
 
 
 def _header(token: str) -> Mapping[str, Any]:
-    """Return the header, which nobody has verified, if its type is one of access tokens."""
+    """Return the header, which is not verified, if its type is one of access tokens."""
     try:
         header = jwt.get_unverified_header(token)
     except _NOT_A_TOKEN as error:

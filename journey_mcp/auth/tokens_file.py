@@ -63,7 +63,7 @@ class Entry:
     calls_per_minute: int | None = None
     running: int | None = None
     keys: CallerKeys = NO_KEYS
-    """Provider keys of whoever has the token."""
+    """Provider keys of the token's owner."""
 
     def __str__(self) -> str:
         """Return the line of the file, with the provider keys."""
@@ -88,7 +88,7 @@ class Entry:
 
     @property
     def identity(self) -> Identity:
-        """The identity of whoever has the token."""
+        """The identity of the token's owner."""
         return Identity(
             principal_of_token(self.name),
             self.name,
@@ -290,7 +290,7 @@ class TokensFile:
         """Return whose token this is.
 
         Raises:
-            InvalidToken: it is nobody's, or has expired.
+            InvalidToken: it is unknown, or has expired.
             CannotVerify: the file cannot be read now.
         """
         self._reload()

@@ -32,7 +32,7 @@ def purge(older_than_days: int | None, principal: str | None, *, is_agreed: bool
     """
     if older_than_days is None and principal is None:
         raise InvalidArguments(
-            "purge deletes what it is told to: nothing was named.",
+            "purge deletes only what is named, and nothing was named.",
             next_step="Give --older-than DAYS, --principal NAME, or both. --older-than 0 deletes everything.",
         )
     selection = Selection(

@@ -1,4 +1,4 @@
-"""What became of a finished image: whether it was copied, and where it was saved for the person."""
+"""Copies of a finished image: whether there is one, and where it was saved for the person."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """Signed, expiring links to stored images: `<server URL>/images/<file name>?e=<expiry>&s=<signature>`.
 
-A link is a right to read one image, for whoever has it. It names no principal.
+A link is a right to read one image, for anyone who has it. It names no principal.
 """
 
 import hashlib

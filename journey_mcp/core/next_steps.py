@@ -26,7 +26,7 @@ class NextStep:
 
 
 def ask_person(what: str, *, who: str = "the person") -> NextStep:
-    """Return a request that a model passes on to the person, and that tells the person what to do.
+    """Return an instruction for the person, which a model passes on as a request.
 
     `what` is an imperative. Its first letter is a capital at the beginning of a sentence.
     """

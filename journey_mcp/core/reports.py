@@ -1,4 +1,4 @@
-"""Reports: an exception that our code did not expect is logged under an id, and callers are told only the id."""
+"""Reports: an exception that our code did not expect is logged under an id, and callers get only the id."""
 
 import logging
 import secrets
@@ -16,5 +16,5 @@ def report(what_failed: str, error: Exception) -> str:
 
 
 def internal_error(what_failed: str, error: Exception) -> InternalError:
-    """Log the exception at the outermost boundary of a call; return what its caller is told."""
+    """Log the exception at the outermost boundary of a call; return the error for its caller."""
     return InternalError(f"journey-mcp failed; report id {report(what_failed, error)}.")

@@ -56,5 +56,5 @@ class SerialThread(threading.Thread):
             if not done.done():  # its caller may be cancelled
                 settle()
 
-        with suppress(RuntimeError):  # the loop has ended, and nobody waits
+        with suppress(RuntimeError):  # the loop has ended, and no caller waits
             done.get_loop().call_soon_threadsafe(report)

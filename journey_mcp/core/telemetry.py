@@ -1,4 +1,4 @@
-"""Telemetry: what the process does, reported to whoever records it as metrics, traces or an audit log.
+"""Telemetry: what the process does, reported to what records it as metrics, traces or an audit log.
 
 The code says what it does and how it ended, and does not know who records it. Without recorders that costs about a
 microsecond. Attributes are words and numbers of a bounded kind: never prompts, keys, texts of providers, or URLs.

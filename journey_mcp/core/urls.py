@@ -154,7 +154,7 @@ def is_web_address(text: str) -> bool:
 
 
 def is_secure(url: str) -> bool:
-    """Return whether the text is a URL whose content nobody can change on the way: HTTPS, or on this machine."""
+    """Return whether the text is a URL whose content cannot be changed on the way: HTTPS, or on this machine."""
     return is_web_address(url) and (urlsplit(url).scheme == "https" or is_loopback(urlsplit(url).hostname or ""))
 
 

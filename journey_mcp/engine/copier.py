@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of the images of a task."""
+    """The result of copying the images of a task."""
 
     records: Records
     is_over: bool

@@ -55,7 +55,7 @@ class Copies:
         self._look_at = math.inf
         """When the store is read for what other processes left, and for what failed."""
         self._misses_some = True
-        """Tasks may have ended whose images nobody copies."""
+        """Tasks may have ended whose images no process copies."""
         self._wakeup, self._ended = Wakeup(), anyio.Event()
         self._is_shutting_down = False
 

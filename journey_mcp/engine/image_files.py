@@ -116,7 +116,7 @@ class ImageFiles:
         try:
             return await self._store.copies.read(task_ids)
         except StoreUnavailable:
-            _log.exception("what became of finished images cannot be read")
+            _log.exception("the copies of finished images cannot be read")
             return {}
 
     async def _copies(self, image_ids: Sequence[str]) -> Mapping[str, StoredImage]:

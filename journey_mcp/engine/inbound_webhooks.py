@@ -52,7 +52,7 @@ class InboundWebhooks:
             self._wakeup.notify()
 
     async def take(self, address: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Take in one delivery, which may arrive more than once; return False if it is not genuine, and change nothing.
+        """Take in one delivery, which may arrive more than once; return False if it cannot be verified.
 
         `address` is the end of the path that it was sent to: `<task id>/<token>`.
 
@@ -87,7 +87,9 @@ class InboundWebhooks:
         delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._clock.now())
         prediction = await provider.read_webhook(delivery)
         if prediction is None or not _is_about(task, task.provider, prediction):
-            _log.warning("a webhook for task %s is not genuine, or reports another task; it changes nothing", task.id)
+            _log.warning(
+                "a webhook for task %s cannot be verified, or reports another task; it changes nothing", task.id
+            )
             return None
         return prediction
 

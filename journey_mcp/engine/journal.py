@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Journal:
     """The tasks that this process leases. One per process; `worker_id` is its name in the store's leases.
 
-    `news` tells the other processes of changes for which somebody may wait.
+    `news` notifies the other processes of changes that a caller may wait for.
     """
 
     def __init__(self, store: Store, clock: Clock, news: Notifications) -> None:
@@ -228,7 +228,7 @@ class Journal:
             _log.error("task %s (%s) cannot be stored before the server ends; its id at %s: %s", *known)
 
     async def _end_perhaps_added(self) -> None:
-        """End these tasks as what their callers were told: nothing was sent."""
+        """End these tasks as their callers were answered: nothing was sent."""
         while self._perhaps_added:
             task = self._perhaps_added[0]
             unsent = NotSubmitted("The task database did not answer when the task was stored.")

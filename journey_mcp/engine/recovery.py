@@ -100,7 +100,7 @@ class Recovery:
         """Do what is due; return the seconds until the next cycle."""
         pause_s = RENEW_AFTER_S
         await self._journal.renew()
-        if self._journal.leased:  # nobody asks about a worker without tasks, and an idle disk may sleep
+        if self._journal.leased:  # no process asks about a worker without tasks, and an idle disk may sleep
             await self._liveness.beat()
         now = self._clock.now()
         # After the whole machine was suspended, or the database was away, every lease has expired. The other processes

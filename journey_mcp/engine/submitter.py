@@ -179,7 +179,7 @@ class Submitter:
     async def _journal_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
         """Encode the creating request, and store the task as sent; return the answer, which is to be awaited at once.
 
-        A task that cannot be stored stays unsent, and is tried again: nobody can lose by that.
+        A task that cannot be stored stays unsent, and is tried again: nothing is lost by that.
 
         Raises:
             _Obsolete: the task is leased by another worker, has ended, or was reported by a webhook.

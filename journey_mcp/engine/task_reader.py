@@ -22,7 +22,7 @@ _REFRESH_WITH_NEWS_S = 5.0
 
 
 class TaskReader:
-    """Reads tasks, and hears from the other processes when to read them again."""
+    """Reads tasks, and again when other processes notify it of changes."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class TaskReader:
         self._final = final
 
     @property
-    def hears_others(self) -> bool:
+    def is_notified(self) -> bool:
         """Whether news of other processes arrive."""
         return self._news.is_live
 
     @property
     def refresh_s(self) -> float:
         """After how many seconds a waiting caller reads tasks of other processes without news of them."""
-        return _REFRESH_WITH_NEWS_S if self.hears_others else _REFRESH_S
+        return _REFRESH_WITH_NEWS_S if self.is_notified else _REFRESH_S
 
     async def run(self) -> None:
         """Read again what has changed in other processes, for ever."""

@@ -124,8 +124,8 @@ class _View:
         self._journal = journal
         self._request = request
         self._unread: Sequence[str] = ()
-        # what changed before the watch began was not heard
-        self._read_at_s = 0.0 if reader.hears_others else reader.refresh_s
+        # changes before the watch began were not received
+        self._read_at_s = 0.0 if reader.is_notified else reader.refresh_s
         self.tasks = {id_: task if task.status.is_final else journal.get(id_) or task for id_, task in known.items()}
 
     @property

@@ -219,7 +219,7 @@ class ObjectStore:
 
         backend: Any = self._backend
         try:
-            # that asks nobody but, perhaps, the machine for credentials
+            # that asks at most the machine for credentials
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
                 return str(await obstore.sign_async(backend, "GET", key, timedelta(seconds=seconds)))
         except (BaseError, TimeoutError) as error:

@@ -22,7 +22,7 @@ def readable_name(prompt: str, model: str, *, at: float, number: int | None = No
     """Return a file name without its ending, as in `2026-11-28 a lighthouse at dusk 2`.
 
     `at` is the time by which the image is dated, in seconds of the Unix epoch; the date is that of this machine's zone.
-    `number` tells the candidates of one task apart. A prompt without words is replaced by the model.
+    `number` distinguishes the candidates of one task. A prompt without words is replaced by the model.
     """
     day = datetime.fromtimestamp(at, UTC).astimezone()
     words = _words(prompt) or _words(model) or "image"

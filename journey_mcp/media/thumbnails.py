@@ -65,7 +65,7 @@ class Thumbnails:
             NotAnImage: not an image, damaged, or it takes too much time or memory.
             SetupError, NotSubmitted: as `Workers.fit`.
         """
-        # kept in a variable: a lock exists as long as somebody holds or awaits it
+        # kept in a variable: a lock exists as long as a task holds or awaits it
         lock = self._locks.setdefault((image_id, size), anyio.Lock(fast_acquire=True))
         async with lock:
             if kept := _parsed(await self._store.read_thumbnail(image_id, size)):

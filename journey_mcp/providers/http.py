@@ -253,7 +253,7 @@ async def _sent(
 
 
 def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
-    """Parse JSON that a provider sent unasked, with the secrets redacted; `None` when it is not JSON."""
+    """Parse JSON that a provider sent in a webhook, with the secrets redacted; `None` when it is not JSON."""
     return _redacted(redactor_of(*secrets), raw)[0]
 
 

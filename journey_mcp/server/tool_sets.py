@@ -1,4 +1,4 @@
-"""The tools of whoever sends a request."""
+"""The tools that the sender of a request may use."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -71,7 +71,7 @@ async def open_store(
     """Open the database, create or migrate its tables, close it at the end.
 
     `now` returns seconds of the Unix epoch: the clock of the times that the caller gives and gets. `listen_url` leads
-    to the same database past a pool of connections, on which changes cannot be heard.
+    to the same database past a pool of connections, on which notifications cannot be received.
 
     Raises:
         SetupError: it cannot be opened; names the address without its password.

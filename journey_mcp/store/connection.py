@@ -62,7 +62,7 @@ class Backend(Protocol):
         ...
 
     def may_have_executed(self, error: Exception) -> bool:
-        """Return whether the connection was lost, so that nobody knows whether the statement was executed."""
+        """Return whether the connection was lost, so that it is unknown whether the statement was executed."""
         ...
 
     def cannot_be_opened(self, error: Exception) -> JourneyError:

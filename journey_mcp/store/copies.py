@@ -1,4 +1,4 @@
-"""Copies: what became of the images of finished tasks, and which worker copies them now.
+"""Copies: which images of finished tasks are copied, and which worker copies them now.
 
 A row is made by the worker that copies first, so no other one copies or saves the same images.
 """
@@ -58,7 +58,7 @@ class CopyTable:
         return await self._database.writer.count(_TAKE_OVER, {**values, "new_worker": worker, "new_due": until}) == 1
 
     async def record(self, task_id: str, records: Records, *, worker: str, due: float | None, tries: int) -> None:
-        """Record what became of the images, if the worker still has the task; `None` for `due` if that is over."""
+        """Record the result of copying, if the worker still has the task; `None` for `due` if that is over."""
         plain = {number: without_empty(asdict(record)) for number, record in records.items()}
         images = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
         values = {"task": task_id, "its_worker": worker, "new_due": due, "new_tries": tries, "new_images": images}
@@ -102,7 +102,7 @@ def _records(text: str) -> Records:
         plain: dict[str, dict[str, Any]] = json.loads(text)
         return {int(number): CopyRecord(**record) for number, record in plain.items()}
     except (ValueError, TypeError, AttributeError):
-        _log.exception("what became of a task's images cannot be read")  # a newer version may have written it
+        _log.exception("the copies of a task's images cannot be read")  # a newer version may have written it
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Notifications: which tasks have changed, told to all processes on the database at once.
+"""Notifications: which tasks have changed, sent to all processes on the database at once.
 
 They are hints. One may be late or lost, so those who wait for a task also read it now and then.
 """
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 CHANNEL = "journey_tasks"
 _CHECK_EVERY_S = 10.0
-"""How often a connection on which nothing is heard is checked."""
+"""How often a connection on which nothing arrives is checked."""
 _RECONNECT_S = 0.5
-_HEARD_WITHIN_S = 2.0
-"""How soon a new connection must hear itself: behind a pool of connections it hears nothing."""
+_RECEIVED_WITHIN_S = 2.0
+"""How soon a new connection must receive its own notification: behind a pool of connections none arrives."""
 _DEAF_S = 60.0
 """How long to wait before another one is tried after such a connection."""
 _TEST = ""
 _DEAF = (
-    "changes in other processes cannot be heard, as behind PgBouncer, and are seen late; "
+    "notifications of other processes cannot be received, as behind PgBouncer, and changes are seen late; "
     "JOURNEY_MCP_DATABASE_LISTEN_URL can name the database itself"
 )
 
@@ -40,7 +40,7 @@ class Notifications(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Whether this process hears the others now."""
+        """Whether this process receives notifications of the others now."""
         ...
 
     async def notify(self, task_id: str) -> None:
@@ -55,7 +55,7 @@ class Notifications(Protocol):
         ...
 
     async def run(self, on_task: Callable[[str], None], on_gap: Callable[[], None]) -> None:
-        """Listen and send until cancelled; return at once if there is nothing to hear.
+        """Listen and send until cancelled; return at once if there are no notifications.
 
         Calls `on_task` with the id of each task that has changed, and `on_gap` when some may have been missed.
         """
@@ -83,7 +83,7 @@ class PostgresqlNotifications:
     def __init__(self, writer: Connections, connect: "Callable[[], psycopg.Connection[Any]]") -> None:
         """Take what sends, and what opens the connection that listens.
 
-        Behind a pool that gives every transaction another connection, nothing is heard: `connect` must bypass it.
+        Behind a pool that gives every transaction another connection, nothing is received: `connect` must bypass it.
         """
         self._writer = writer
         self._connect = connect
@@ -130,29 +130,29 @@ class PostgresqlNotifications:
         try:
             connection = await to_thread.run_sync(self._connect)
         except Exception as error:  # noqa: BLE001  # the driver is not imported here; whatever the cause, it is tried again
-            _log.info("changes in other processes cannot be heard: %s", error)
+            _log.info("notifications of other processes cannot be received: %s", error)
             return _RECONNECT_S
         try:
             await _answered(connection, f"LISTEN {CHANNEL}")
             await self._writer.rows(_NOTIFY, {"channel": CHANNEL, "ids": [_TEST]})
-            if not await _heard(connection, _HEARD_WITHIN_S):
+            if not await _received(connection, _RECEIVED_WITHIN_S):
                 _log.warning(_DEAF)
                 return _DEAF_S
             self.is_live = True
             on_gap()  # what has changed before LISTEN was missed
             while True:
-                for task_id in await _heard(connection, _CHECK_EVERY_S):
+                for task_id in await _received(connection, _CHECK_EVERY_S):
                     if task_id != _TEST:
                         on_task(task_id)
         except Exception as error:  # noqa: BLE001  # as above
-            _log.warning("changes in other processes are not heard until the connection is back: %s", error)
+            _log.warning("notifications of other processes are not received until the connection is back: %s", error)
             return _RECONNECT_S
         finally:
             self.is_live = False
             connection.close()
 
 
-async def _heard(connection: "psycopg.Connection[Any]", seconds: float) -> list[str]:
+async def _received(connection: "psycopg.Connection[Any]", seconds: float) -> list[str]:
     """Return what comes within this time, as soon as something comes; if nothing does, check the connection."""
     with anyio.move_on_after(seconds) as quiet:
         await anyio.wait_readable(connection.fileno())

@@ -105,7 +105,7 @@ class Postgresql:
     def check(self, connection: sa.Connection) -> bool:
         """Return whether the connection is open, as far as can be seen without asking the server.
 
-        A server that shuts down says so; a statement would fail, and nobody would know whether it was executed.
+        A server that shuts down says so; a statement would fail, and it would be unknown whether it was executed.
 
         Raises:
             StoreUnavailable: it leads to another database than the first one.
@@ -148,7 +148,7 @@ class Postgresql:
         return state in _TRANSIENT or state.startswith("08")
 
     def may_have_executed(self, error: Exception) -> bool:
-        """Return whether the connection was lost, so that nobody knows whether the statement was executed."""
+        """Return whether the connection was lost, so that it is unknown whether the statement was executed."""
         state = _sqlstate(error)
         return isinstance(error, sa.exc.OperationalError) and (state is None or state in _LOST or state[:2] == "08")
 

@@ -143,7 +143,7 @@ copies = sa.Table(
     sa.Index("copies_due", "due", **_where("due IS NOT NULL")),
     sa.Index("copies_by_time", "created_at"),
 )
-"""What became of the images of finished tasks: one row for each task that a process has begun to copy."""
+"""The copies of images of finished tasks: one row for each task that a process has begun to copy."""
 
 workers = sa.Table(
     "workers",

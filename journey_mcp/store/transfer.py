@@ -60,7 +60,7 @@ class Transfer:
             return sum([await self._insert_one(table, row) for row in new])
 
     async def _insert_one(self, table: sa.Table, row: dict[str, Any]) -> int:
-        """Store a row; a task that excludes another one, as its duplicate, is stored as one that nobody joins."""
+        """Store a row; a task that excludes another one, as its duplicate, is stored as one that no call joins."""
         try:
             return await self._database.writer.count(sa.insert(table), row)
         except Conflict:

@@ -14,7 +14,7 @@ _STORE_LINK_S = 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublicImage:
-    """An image that may be shown to whoever has its link."""
+    """An image that may be shown to anyone who has its link."""
 
     stored: StoredImage
     mime_type: str

@@ -90,7 +90,7 @@ async def exported(store: Store, images: ImageFolder, **more: Any) -> bytes:
 
 
 async def test_everything_arrives(tmp_path: Path) -> None:
-    """Tasks, what became of their images, uploads, and the files with their times; a second import changes nothing."""
+    """Tasks, the records of their copies, uploads, and the files with their times; a second import changes nothing."""
     async with opened(tmp_path / "a") as (store, images):
         await fill(store, images)
         file = io.BytesIO()

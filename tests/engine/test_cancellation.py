@@ -90,7 +90,7 @@ async def test_a_task_that_is_queued_in_another_server_ends_free(tmp_path: Path)
             assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REFUSED, None)
             assert said == Notice.of("canceled_unsent")
             assert ended[running.id][1] == Notice.of("cancel_unsupported", provider="journeyapi")
-            # whoever waits for it there hears of it
+            # a caller that waits for it there is notified
             seen = await here.studio.fetch([queued.id], LOCAL, seconds=60)
             assert seen[queued.id].status is Status.CANCELED
             here.studio.begin_shutdown()

@@ -239,7 +239,7 @@ async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -
         assert created.notice is None
 
 
-async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) -> None:
+async def test_other_processes_find_an_acknowledgement_by_themselves(tmp_path: Path) -> None:
     """As soon as it is stored: no call waits for that, and nobody has to ask for it."""
     async with make_environment_without_copies(tmp_path) as here:
         first = await here.made(**SLOW)

@@ -100,7 +100,7 @@ async def test_a_finished_task_is_read_once_a_minute(tmp_path: Path) -> None:
 
 
 async def test_a_deleted_task_is_unknown_after_a_minute_without_news(tmp_path: Path) -> None:
-    """News of the deletion are heard at once, where there are any."""
+    """News of the deletion arrive at once, where there are any."""
     async with make_environment(tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made()
         here.studio.acknowledge([task])

@@ -203,7 +203,7 @@ async def test_two_processes_share_the_queue(tmp_path: Path) -> None:
         async def report(_progress: float, message: str) -> None:
             reported.append(message)
 
-        # whoever asks for a task of another process hears its place as well
+        # a caller of another process gets its position as well
         await here.studio.fetch([theirs[1].id], principal=Principal("b"), seconds=4, report=report)
         assert reported[-1] == "midjourney: queued, position 4 at journeyapi"
         ours += await enqueued(here.studio, "c0", principal="c")

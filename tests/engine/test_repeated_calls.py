@@ -35,7 +35,7 @@ async def call(client: Client, **more: Any) -> Any:
 
 
 async def give_up(client: Client, after_s: float, *, cancels: bool) -> None:
-    """Call, and stop waiting; the server hears of it, or not."""
+    """Call, and stop waiting; the server is notified, or not."""
     if cancels:
         with anyio.move_on_after(after_s):
             await call(client)

@@ -30,7 +30,7 @@ class QueuedNews:
     """`Notifications` over queues: one for each process."""
 
     listeners: list["QueuedNews"]
-    heard: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
+    received: "asyncio.Queue[str | None]" = field(default_factory=asyncio.Queue)
     is_live: bool = False
     sent: list[str] = field(default_factory=list)
     is_lossy: bool = False
@@ -40,7 +40,7 @@ class QueuedNews:
         self.sent.append(task_id)
         for listener in self.listeners:
             if not self.is_lossy:
-                listener.heard.put_nowait(task_id)
+                listener.received.put_nowait(task_id)
 
     async def send(self, task_ids: Collection[str]) -> None:
         """Do the same for several."""
@@ -52,7 +52,7 @@ class QueuedNews:
         while True:
             self.is_live = True
             on_gap()
-            while (task_id := await self.heard.get()) is not None:
+            while (task_id := await self.received.get()) is not None:
                 on_task(task_id)
             self.is_live = False
             await anyio.sleep(60)
@@ -154,10 +154,10 @@ async def test_lost_news_delay_a_result_by_seconds(tmp_path: Path) -> None:
         assert 4 < delay_s <= 5.1
 
 
-async def test_a_process_that_hears_nothing_reads_every_half_second(tmp_path: Path) -> None:
+async def test_a_process_without_notifications_reads_every_half_second(tmp_path: Path) -> None:
     """As on SQLite."""
     async with two_processes(tmp_path) as (here, there):
-        there.news.heard.put_nowait(None)
+        there.news.received.put_nowait(None)
         await there.clock.sleep(0.1)
         assert not there.news.is_live
         task, delay_s = await result_of(there, lambda: here.report(TASK.id, Status.SUCCEEDED))

@@ -96,7 +96,7 @@ async def test_after_its_time_a_wait_returns_what_was_last_known(tmp_path: Path)
 
 
 async def test_a_fetch_reads_again_until_the_database_is_back(tmp_path: Path) -> None:
-    """Its first read failed; meanwhile the caller hears that it is alive, and its time is not prolonged."""
+    """Its first read failed; meanwhile the caller gets heartbeats, and its time is not prolonged."""
     async with two_servers(tmp_path, "submit:hang") as (here, other, task), anyio.create_task_group() as group:
         caller, began = Caller(), here.clock.elapsed()
         with database_away(tmp_path):

@@ -639,7 +639,7 @@ async def test_a_balance_that_is_not_stated_is_an_error(name: str, fault: str, e
 
 @with_cancel
 async def test_a_running_task_is_canceled_and_a_finished_one_stays(name: str) -> None:
-    """The answer is what became of the task."""
+    """The answer is the state of the task."""
     async with connected(name, "submit:hang") as up:
         running, finished = await up.submit(), await up.submit()
         assert isinstance(up.api, SupportsCancel)

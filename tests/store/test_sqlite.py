@@ -225,9 +225,9 @@ async def test_a_worker_that_was_not_seen_for_a_day_is_forgotten(tmp_path: Path)
 
 async def test_there_are_no_notifications(tmp_path: Path) -> None:
     """Those who wait for a task of another process read it."""
-    heard: list[str] = []
+    received: list[str] = []
     async with store_in(tmp_path) as store:
         await store.notifications.notify("tsk_a")
         await store.notifications.send(["tsk_a"])
-        await store.notifications.run(heard.append, lambda: heard.append("gap"))
-        assert (store.notifications.is_live, heard) == (False, [])
+        await store.notifications.run(received.append, lambda: received.append("gap"))
+        assert (store.notifications.is_live, received) == (False, [])

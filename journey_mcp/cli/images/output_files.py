@@ -31,7 +31,7 @@ class Saving:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saved:
-    """What became of the images that were to be saved."""
+    """The result of saving images."""
 
     count: int = 0
     """How many there were."""

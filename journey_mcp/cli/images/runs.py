@@ -41,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of one request."""
+    """The result of one request."""
 
     index: int
     """Of the request, from 0."""
@@ -92,7 +92,7 @@ def run_of(
 async def make_run(
     studio: Studio, run: Run, options: RunOptions, unfinished: Unfinished, finished: Finished
 ) -> list[Outcome]:
-    """Make the requests of a run; return what became of each, in their order.
+    """Make the requests of a run; return the outcome of each, in their order.
 
     First all are checked; the sum of the costs of those that the run has not made yet is shown, and confirmed if it is
     above JOURNEY_MCP_CONFIRM_ABOVE. `finished` is called with each outcome as it is known, after the copies of its

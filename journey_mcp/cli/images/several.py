@@ -1,4 +1,4 @@
-"""`-n` and `--batch`: several requests of one command, with a table of what became of them."""
+"""`-n` and `--batch`: several requests of one command, with a table of their outcomes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +152,7 @@ class _Files:
             self._saving.destination.check(images, now=self._studio.now(), replace=self._saving.replace)
 
     async def finished(self, outcome: Outcome) -> None:
-        """Save the images of a task, and say what became of a request."""
+        """Save the images of a task, and say how a request ended."""
         task = outcome.task
         if self._saving and task and task.status.is_final:
             self._saved[outcome.index] = await output_files.save(
@@ -222,7 +222,7 @@ async def _show(
 def plain_outcome(
     studio: Studio, outcome: Outcome, request: ImageRequest, saved: Saved, available: availability.Availability
 ) -> dict[str, Any]:
-    """Return what became of a request as JSON: the object of its task, or the error."""
+    """Return the outcome of a request as JSON: the object of its task, or the error."""
     if outcome.task is not None:
         return task_results.plain_task(studio, outcome.task, saved, available)
     assert outcome.error is not None  # noqa: S101  # one of the two is known
@@ -246,7 +246,7 @@ def _row(entry: Entry, outcome: Outcome, plain: Mapping[str, Any]) -> tuple[str,
 
 
 def status_of(outcome: Outcome) -> str:
-    """Return what became of a request in a word."""
+    """Return the status of a request in a word."""
     if outcome.task is None or outcome.task.submission is Submission.PREPARED:
         return _NOT_SENT
     return outcome.task.status.value

@@ -159,7 +159,7 @@ def _located(path: Path) -> Iterator[None]:
 
 
 def _asked_key(client: Client, machine: Machine) -> dict[str, str]:
-    """Ask for a key, if there is somebody to ask; nothing means the sandbox.
+    """Ask for a key, if there is a terminal; no key means the sandbox.
 
     Raises:
         SetupError: it cannot be a key.

@@ -23,7 +23,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 class CallerKeyHeaders:
     """ASGI middleware behind authentication that puts the keys of a request into its identity.
 
-    A request whose keys cannot be used is refused: it would be paid by somebody else than its sender expects.
+    A request whose keys cannot be used is refused: it would be paid by another account than its sender expects.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn with limits on connections, so that idle connections, however many, do not block genuine requests.
+"""uvicorn with limits on connections, so that idle connections, however many, do not block legitimate requests.
 
 uvicorn accepts every connection and waits for its request without a limit. asyncio logs a traceback for each
 connection that it has no file descriptor for, a thousand times a second.

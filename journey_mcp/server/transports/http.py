@@ -122,7 +122,7 @@ def make_app(
         middleware[2:2] = [failures, Middleware(Authentication, access=access)]
     if settings.allowed_origins.origins:
         middleware.insert(0, _cors(settings.allowed_origins))
-    # a GET would open an event stream that never has an event; nobody has a session to delete
+    # a GET would open an event stream that never has an event; there are no sessions to delete
     calls = [Route(path, sessions, methods=["POST"]) for path in ("/mcp", "/mcp/")]
     return Starlette(
         routes=[*calls, upload_route(lifespan.studio, uploads or upload_limits())],
@@ -141,7 +141,7 @@ def _open_routes(
 def _metrics(lifespan: Lifespan, access: Access | None) -> Route:
     """Return the route of the metrics.
 
-    Replicas are scraped by address, so the host is checked only where nobody has to sign in.
+    Replicas are scraped by address, so the host is checked only where callers are not authenticated.
     """
     endpoint: ASGIApp = MetricsEndpoint(lifespan)
     settings = lifespan.settings

@@ -228,21 +228,21 @@ async def test_events_are_of_the_principal(tmp_path: Path) -> None:
             for token in (ada, bob)
         ]
         uris = [f"journey://tasks/{task}" for task in tasks]
-        heard: dict[str, set[str]] = {ada: set(), bob: set()}
+        received: dict[str, set[str]] = {ada: set(), bob: set()}
 
         async def listen(token: str) -> None:
             async with client_of(served, token) as client, client.listen(resource_subscriptions=uris) as stream:
                 async for event in stream:
                     assert isinstance(event, ResourceUpdated)
-                    heard[token].add(event.uri)
+                    received[token].add(event.uri)
 
         async with anyio.create_task_group() as group:
             group.start_soon(listen, ada)
             group.start_soon(listen, bob)
-            await until(lambda: all(heard.values()), within_s=120)
+            await until(lambda: all(received.values()), within_s=120)
             await clock.sleep(60)
             group.cancel_scope.cancel()
-        assert heard == {ada: {uris[0]}, bob: {uris[1]}}
+        assert received == {ada: {uris[0]}, bob: {uris[1]}}
 
 
 @asynccontextmanager

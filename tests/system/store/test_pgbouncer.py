@@ -45,22 +45,22 @@ def test_a_budget_is_never_overspent_through_pgbouncer(url: str, direct_url: str
     assert execute(direct_url, "SELECT count(*) FROM tasks") == [(60,)]
 
 
-async def test_changes_are_heard_past_pgbouncer(url: str, direct_url: str) -> None:
+async def test_notifications_are_received_past_pgbouncer(url: str, direct_url: str) -> None:
     """By the address for listening; what is sent goes through PgBouncer."""
-    async with open_store(url, listen_url=direct_url) as store, listening(store) as heard:
+    async with open_store(url, listen_url=direct_url) as store, listening(store) as received:
         assert store.notifications.is_live
         await store.notifications.notify("tsk_a")
-        await heard.until_task("tsk_a")
-        assert heard.tasks == ["tsk_a"]
+        await received.until_task("tsk_a")
+        assert received.tasks == ["tsk_a"]
 
 
 async def test_a_process_notices_that_it_hears_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Through PgBouncer: it reads its tasks often, and says which setting helps."""
-    heard: list[str] = []
+    received: list[str] = []
     async with open_store(url) as store, anyio.create_task_group() as group:
-        group.start_soon(store.notifications.run, heard.append, lambda: heard.append("gap"))
+        group.start_soon(store.notifications.run, received.append, lambda: received.append("gap"))
         with anyio.fail_after(TIMEOUT_S):
             while "JOURNEY_MCP_DATABASE_LISTEN_URL" not in caplog.text:
                 await anyio.sleep(0.01)
-        assert (store.notifications.is_live, heard) == (False, [])
+        assert (store.notifications.is_live, received) == (False, [])
         group.cancel_scope.cancel()
