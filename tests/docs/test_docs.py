@@ -301,12 +301,12 @@ def test_links_inside_the_readme_have_a_heading() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*GUIDES, ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+    "path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]), ids=lambda path: path.name
 )
 def test_lines_are_at_most_120_characters(path: Path) -> None:
     """Except in tables and program output."""
     text = re.sub(r"^```text\n.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.lstrip().startswith("|")] == []
 
 
 def test_the_example_of_a_model_loads(tmp_path: Path) -> None:
