@@ -48,7 +48,11 @@ class DuplicatePolicy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """Our durable record under our id. A change makes a new value; a final task never changes."""
+    """Our durable record under our id. A change makes a new value; a final task never changes.
+
+    Every change is a method, so that there are more of them than a class should have: what a change sets is decided
+    here, and callers say only which one it is.
+    """
 
     id: str
     principal: Principal

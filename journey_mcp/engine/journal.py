@@ -35,6 +35,9 @@ class Journal:
     """The tasks that this process leases. One per process; `worker_id` is its name in the store's leases.
 
     `news` notifies the other processes of changes that a caller may wait for.
+
+    It has more methods than a class should have, since adding, changing, renewing and giving up a leased task must
+    agree on what is stored, and on the order in which that happens.
     """
 
     def __init__(self, store: Store, clock: Clock, news: Notifications) -> None:

@@ -51,6 +51,9 @@ class Recovery:
 
     Only tasks at the addresses of `upstreams` are taken over; `poller` polls them. Tasks and copies of images are
     deleted `keep_s` seconds after they were made.
+
+    It has one collaborator more than a class should have, since leases, expired tasks and old ones are of different
+    parts.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class _Stored:
 
 
 class ImageFolder:
-    """The folders of stored images; an `ImageStore`. Files are read and written in threads."""
+    """The folders of stored images; its methods are those of `ImageStore`. Files are read and written in threads."""
 
     is_answering = True
     """A folder does."""

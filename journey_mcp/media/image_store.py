@@ -51,6 +51,9 @@ class ImageStore(Protocol):
     """Stores images under their ids. A thumbnail belongs to an image, and is deleted with it.
 
     `made_at` is when the task of an image was made, in seconds of the Unix epoch: the oldest are deleted first.
+
+    It has more methods than a class should have: an image and its thumbnails are deleted together, and each kind of
+    store does what a method says in as few requests as it can.
     """
 
     @property

@@ -138,7 +138,7 @@ class _Attributes:
 
 
 class ObjectStore:
-    """An object store and the index of it; an `ImageStore`.
+    """An object store and the index of it; its methods are those of `ImageStore`.
 
     An object is written before it is recorded. What a process leaves that dies in between is overwritten with the next
     copy of the image, or is never read.

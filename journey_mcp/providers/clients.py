@@ -102,7 +102,10 @@ class UsableProviders:
 
 
 class ProviderClients:
-    """The configured accounts, those of callers, and their adapters. Several processes may have the same accounts."""
+    """The configured accounts, those of callers, and their adapters. Several processes may have the same accounts.
+
+    It has one method more than a class should have: each answers one question about the account of a task or a call.
+    """
 
     def __init__(
         self,

@@ -64,7 +64,10 @@ class MisplacedKey:
 
 
 class RequestLog:
-    """Creating requests, webhook deliveries, and the number of requests per endpoint."""
+    """Creating requests, webhook deliveries, and the number of requests per endpoint.
+
+    Each kind of entry has a method that adds and one that reads, which makes a method too many.
+    """
 
     def __init__(self, endpoints: Iterable[str], *, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes

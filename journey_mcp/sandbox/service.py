@@ -45,7 +45,7 @@ class Service(ABC, Generic[Creation]):
     """One account at one fake service, and its tasks.
 
     A subclass parses creating requests, creates tasks from them, and serializes tasks. Faults, request log and
-    authentication are the same for all services and implemented here.
+    authentication are the same for all services and implemented here. Half of the methods are overridden by subclasses.
     """
 
     documented: ClassVar[Mapping[int, Any]] = {}

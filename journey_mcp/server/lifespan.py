@@ -41,7 +41,11 @@ StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]
 
 
 class Lifespan:
-    """The tool set and the studio of one configuration, which the server's lifespan owns."""
+    """The tool set and the studio of one configuration, which the server's lifespan owns.
+
+    It has more methods than a class should have, since it is what the SDK gives to every handler: what handlers,
+    middleware and transports may know of the configuration, they ask here.
+    """
 
     def __init__(
         self,

@@ -129,7 +129,11 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
 
 
 class Settings(BaseModel):
-    """One field per variable: its title is the name of the variable, its description the documentation."""
+    """One field per variable: its title is the name of the variable, its description the documentation.
+
+    The methods say what several variables mean together. There is one for each such question, so that no other module
+    combines variables.
+    """
 
     # errors appear in tracebacks, and the input may be a secret
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

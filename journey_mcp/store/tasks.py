@@ -32,7 +32,11 @@ class StateCount:
 
 
 class TaskTable:
-    """All tasks of the database."""
+    """All tasks of the database.
+
+    A method is one statement, so there are more than a class should have; leases, queue, duplicates, outbox and
+    spending have classes of their own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

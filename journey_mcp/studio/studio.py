@@ -54,8 +54,8 @@ _SAVED_WITHIN_S = 3.0
 class Studio:
     """What the server and the command line can do.
 
-    It is the one interface to everything behind the tools, so it has more collaborators than a class should have: each
-    use case is a few lines here and the rest in the module that it calls.
+    It is the one interface to everything behind the tools, so it has more methods and more collaborators than a
+    class should have: each use case is a few lines here and the rest in the module that it calls.
     """
 
     def __init__(  # noqa: PLR0913  # the one interface to all of these

@@ -60,7 +60,7 @@ _UNKNOWN_TASK = {
 
 
 class JourneyApi(Service[Creation | FollowUp]):
-    """One account at JourneyAPI and its tasks."""
+    """One account at JourneyAPI and its tasks; a method for each endpoint, and those that `Service` wants."""
 
     documented = {response.status: json.loads(response.content) for response in (_OUT_OF_CREDITS, _RATE_LIMITED)}  # noqa: RUF012
     progress_field = "percentage"

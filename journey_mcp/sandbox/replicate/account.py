@@ -31,7 +31,10 @@ _ID_CHARACTERS = 26
 
 
 class Account(Service[Creation]):
-    """One account and its predictions, without the features of only one service."""
+    """One account and its predictions, without the features of only one service.
+
+    Its methods are those that `Service` wants, and what the subclasses for single services share.
+    """
 
     variant: ClassVar[Variant]
 
