@@ -184,7 +184,7 @@ async def hostile_bodies(ground: Ground) -> Outcome:
             target = await target_at(served.address, ada)
             for number in range(ground.count(3_000)):
                 what, sent, is_whole = _hostile_body(target, ground.random)
-                # a client that does not send all is told so after a minute, of the manual clock
+                # a client that does not send all is answered so after a minute, of the manual clock
                 answer = await exchange(served.address, sent)
                 held = not answer.is_failure and (
                     answer.status in _REFUSED or (answer.status in {200, 202} and is_whole)
@@ -240,12 +240,12 @@ async def foreign_ids(ground: Ground) -> Outcome:
                     continue
                 for change in (None, _altered):
                     before = len(served.upstream.sandbox.request_log.submissions)
-                    told = []
+                    answers = []
                     for ids in (things, made_up(things)):
                         named = change(ids) if change else ids
-                        told.append(_masked(await target.send(bob, era, *make(named)), ids, named))
+                        answers.append(_masked(await target.send(bob, era, *make(named)), ids, named))
                     sent = len(served.upstream.sandbox.request_log.submissions) - before
-                    outcome.attempt(held=told[0] == told[1] and not sent, what=f"{entrance}: {told}")
+                    outcome.attempt(held=answers[0] == answers[1] and not sent, what=f"{entrance}: {answers}")
     return outcome
 
 

@@ -14,9 +14,9 @@ from support import isolate
 from browser import sheets
 from browser.apps import app_host
 from browser.chromium import context_options, launched, missing
+from browser.environment import Environment, Yesterday, make_environment, open_in_real_time
 from browser.local import serving_gallery
 from browser.states import BOAT, ENVIRONMENT, LIGHTHOUSE, STATES, Stage, show
-from browser.world import World, Yesterday, make_world, open_in_real_time
 from journey_mcp.gallery import page as gallery_page
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ async def _draw_state(browser: "Browser", folder: Path, name: str) -> int:
 async def _stage(browser: "Browser", folder: Path, **options: Any) -> AsyncIterator[Stage]:
     width = options["viewport"]["width"]
     async with (
-        make_world(folder / f"{width}-{options['viewport']['height']}", **ENVIRONMENT) as world,
-        app_host(browser, world.client, **options) as host,
+        make_environment(folder / f"{width}-{options['viewport']['height']}", **ENVIRONMENT) as here,
+        app_host(browser, here.client, **options) as host,
     ):
-        yield Stage(host=host, world=world, view={})
+        yield Stage(host=host, here=here, view={})
 
 
 async def _shot(stage: Stage, name: str, context: dict[str, Any]) -> bytes:
-    themed = Stage(host=stage.host, world=stage.world, view={"context": context})
+    themed = Stage(host=stage.host, here=stage.here, view={"context": context})
     await stage.host.page.mouse.move(0, 0)
     await show(name, themed)
     await stage.host.page.wait_for_timeout(200)
@@ -92,14 +92,14 @@ async def _shot(stage: Stage, name: str, context: dict[str, Any]) -> bytes:
 
 async def _draw_page(browser: "Browser", folder: Path) -> None:
     """Draw the page of `journey-mcp gallery`: the list, an image, and the question about a cost."""
-    async with make_world(folder, clock=Yesterday()) as world:
+    async with make_environment(folder, clock=Yesterday()) as here:
         for arguments in _YESTERDAY:
-            await _make(world, arguments)
-    async with make_world(folder) as world:
+            await _make(here, arguments)
+    async with make_environment(folder) as here:
         for arguments in _TODAY:
-            await _make(world, arguments)
+            await _make(here, arguments)
         for theme in _THEMES:
-            async with serving_gallery(world.settings, open_in_real_time, gallery_page()) as access:
+            async with serving_gallery(here.settings, open_in_real_time, gallery_page()) as access:
                 options = context_options(viewport=_LARGE_DESKTOP, color_scheme=theme)
                 context = await browser.new_context(**options)
                 page = await context.new_page()
@@ -115,12 +115,12 @@ async def _draw_page(browser: "Browser", folder: Path) -> None:
                 await context.close()
 
 
-async def _make(world: World, arguments: dict[str, Any]) -> None:
+async def _make(here: Environment, arguments: dict[str, Any]) -> None:
     """Make images, and wait until they are copied: the sandbox ends before they are shown."""
-    made = (await world.client.call_tool("imagine", arguments)).structured_content or {}
+    made = (await here.client.call_tool("imagine", arguments)).structured_content or {}
     with anyio.fail_after(_COPIED_WITHIN_S):
         while not all("path" in image for image in made["images"]):
-            found = await world.client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})
+            found = await here.client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})
             made = (found.structured_content or {})["tasks"][0]
 
 
@@ -134,8 +134,8 @@ async def _draw_references(browser: "Browser", folder: Path) -> None:
     """Draw what the tests compare with, as they do it: each is the first image of its sandbox."""
     _REFERENCES.mkdir(exist_ok=True)
     for theme in _THEMES:
-        async with make_world(folder / theme) as world, app_host(browser, world.client) as host:
-            await show("grid", Stage(host=host, world=world, view={"context": {"theme": theme}}))
+        async with make_environment(folder / theme) as here, app_host(browser, here.client) as host:
+            await show("grid", Stage(host=host, here=here, view={"context": {"theme": theme}}))
             # with all their colors: they are compared
             file = _REFERENCES / f"chromium-{browser.version.partition('.')[0]}-{theme}.png"
             sheets.opened(bytes(await host.page.screenshot())).save(file, optimize=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from browser.apps import AppHost
-from browser.world import World
+from browser.environment import Environment
 
 LIGHTHOUSE = {"prompt": "a lighthouse at dusk, long exposure", "model": "midjourney", "wait_s": 30}
 COMET = {"prompt": "a comet over a quiet harbor", "model": "midjourney", "wait_s": 3, "fresh": True}
@@ -18,7 +18,7 @@ class Stage:
     """Where a state is made: the host, the server behind it, and the context of new views."""
 
     host: AppHost
-    world: World
+    here: Environment
     view: dict[str, Any]
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -47,13 +47,13 @@ async def _empty(stage: Stage) -> None:
 
 
 async def _running(stage: Stage) -> None:
-    stage.world.faults("journeyapi/submit:hang", "journeyapi/fetch:percentage=40,times=always")
+    stage.here.faults("journeyapi/submit:hang", "journeyapi/fetch:percentage=40,times=always")
     await stage.call("imagine", **COMET)
     await stage.shows("[role=progressbar]")
 
 
 async def _queued(stage: Stage) -> None:
-    stage.world.faults("bfl/submit:hang,times=always")
+    stage.here.faults("bfl/submit:hang,times=always")
     for prompt in ("a slow one", "a kite over the dunes"):
         arguments = {"prompt": prompt, "model": "flux-2-pro", "provider": "bfl", "wait_s": 0, "fresh": True}
         await stage.call("imagine", **arguments)
@@ -61,25 +61,25 @@ async def _queued(stage: Stage) -> None:
 
 
 async def _failed(stage: Stage) -> None:
-    stage.world.faults("submit:fail_task=The model ran out of memory")
+    stage.here.faults("submit:fail_task=The model ran out of memory")
     await stage.call("imagine", **BOAT)
     await stage.shows("[data-state=failed]")
 
 
 async def _refused(stage: Stage) -> None:
-    stage.world.faults()
+    stage.here.faults()
     await stage.call("imagine", **BOAT | {"prompt": "a forbidden-in-sandbox boat"})
     await stage.shows("[data-state=refused]")
 
 
 async def _dead(stage: Stage) -> None:
-    stage.world.faults("image:status=404,times=always")
+    stage.here.faults("image:status=404,times=always")
     await stage.call("imagine", **BOAT | {"fresh": True})
     await stage.shows("[data-state=dead]")
 
 
 async def _offline(stage: Stage) -> None:
-    stage.world.faults("journeyapi/submit:hang")
+    stage.here.faults("journeyapi/submit:hang")
     stage.host.is_offline = True
     await stage.call("imagine", **COMET | {"wait_s": 0})
     await stage.shows("#banner")
@@ -156,6 +156,6 @@ STATES: dict[str, Callable[[Stage], Awaitable[None]]] = {
 
 async def show(name: str, stage: Stage) -> None:
     """Bring a new view into a state."""
-    stage.world.faults()
+    stage.here.faults()
     stage.host.is_offline = False
     await STATES[name](stage)

@@ -10,8 +10,8 @@ from journey_mcp.core.reports import internal_error
 
 def test_an_exception_is_logged_under_the_id_that_the_caller_gets(caplog: pytest.LogCaptureFixture) -> None:
     """The caller learns nothing else of it."""
-    told = internal_error("a tool failed", ValueError("the secret cause"))
-    match = re.fullmatch(r"journey-mcp failed; report id ([0-9a-f]{8})\.", str(told))
+    error = internal_error("a tool failed", ValueError("the secret cause"))
+    match = re.fullmatch(r"journey-mcp failed; report id ([0-9a-f]{8})\.", str(error))
     assert match
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (logging.ERROR, f"a tool failed (report {match[1]})")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
-Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def ok(content: bytes = PNG, *headers: str) -> bytes:
@@ -33,7 +33,7 @@ class Site:
     asked: list[str] = field(default_factory=list)
     """The request heads."""
 
-    async def visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Respond to one request; a path without a response hangs."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.asked.append(head)
@@ -52,25 +52,25 @@ class Site:
 
 
 @asynccontextmanager
-async def listening(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def listening(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Yield the port of a server; all its connections have ended afterwards."""
-    visits = dict[asyncio.StreamWriter, asyncio.Event]()
+    connections = dict[asyncio.StreamWriter, asyncio.Event]()
 
     async def received(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visits[writer] = asyncio.Event()
+        connections[writer] = asyncio.Event()
         with suppress(asyncio.IncompleteReadError, OSError):  # the client has disconnected
-            await visit(reader, writer)
+            await handle(reader, writer)
         with suppress(OSError):
             writer.close()
             await writer.wait_closed()
-        visits[writer].set()
+        connections[writer].set()
 
     server = await asyncio.start_server(received, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for writer, ended in visits.items():
+        for writer, ended in connections.items():
             with suppress(AttributeError):  # of asyncio 3.11, if the connection has just ended with bytes to send
                 writer.transport.abort()
             await ended.wait()
@@ -82,7 +82,7 @@ async def serving(
 ) -> AsyncIterator[Site]:
     """Yield a running site."""
     site = Site(dict(answers), hangs_after)
-    async with listening(site.visit, tls) as site.port:
+    async with listening(site.handle, tls) as site.port:
         yield site
 
 

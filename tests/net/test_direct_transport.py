@@ -24,7 +24,7 @@ MORE_THAN_BUFFERS = 24 * 1024 * 1024
 """More than Linux keeps for both ends of a connection."""
 MOST_IDLE = 5
 TIMEOUTS = httpx2.Timeout(None, connect=10.0).as_dict()
-Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @dataclass
-class Visits:
+class Connections:
     """A server that returns every body, with the number of connections that it got and that are open."""
 
     made: int = 0
@@ -79,21 +79,21 @@ class Visits:
 
 async def test_a_connection_is_reused(http: DirectTransport) -> None:
     """For the next request, not for one at the same time; so many are kept."""
-    visits = Visits()
-    async with listening(visits.echo) as port:
+    connections = Connections()
+    async with listening(connections.echo) as port:
         assert [await sent(http, request(port, body)) for body in (b"a", b"b")] == [b"a", b"b"]
-        assert visits.made == 1
+        assert connections.made == 1
         bodies = [b"%d" % number for number in range(MOST_IDLE + 2)]
         assert await asyncio.gather(*(sent(http, request(port, body)) for body in bodies)) == bodies
-        assert visits.made == len(bodies)
-        await until(lambda: visits.open == MOST_IDLE)
+        assert connections.made == len(bodies)
+        await until(lambda: connections.open == MOST_IDLE)
         await http.aclose()
-        await until(lambda: visits.open == 0)
+        await until(lambda: connections.open == 0)
 
 
 async def test_a_connection_is_for_one_server(http: DirectTransport) -> None:
     """It is neither used for another one nor closed."""
-    one, other = Visits(), Visits()
+    one, other = Connections(), Connections()
     async with listening(one.echo) as port, listening(other.echo) as other_port:
         for here in (port, other_port, port):
             assert await sent(http, request(here, b"a")) == b"a"
@@ -103,11 +103,11 @@ async def test_a_connection_is_for_one_server(http: DirectTransport) -> None:
 
 async def test_a_connection_is_kept_for_a_while() -> None:
     """Servers close those that are idle for long."""
-    visits = Visits()
-    async with listening(visits.echo) as port, DirectTransport(None, max_idle=MOST_IDLE, idle_s=0.0) as http:
+    connections = Connections()
+    async with listening(connections.echo) as port, DirectTransport(None, max_idle=MOST_IDLE, idle_s=0.0) as http:
         assert [await sent(http, request(port, body)) for body in (b"a", b"b")] == [b"a", b"b"]
-        assert visits.made == 2
-        await until(lambda: visits.open == 1)
+        assert connections.made == 2
+        await until(lambda: connections.open == 1)
 
 
 @pytest.mark.parametrize("answer", [b"", ok(b"whole")[:-2]])
@@ -115,13 +115,13 @@ async def test_a_canceled_request_closes_its_connection(http: DirectTransport, a
     """Its answer would be taken for that to the next one."""
     ended = asyncio.Event()
 
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await received(reader)
         writer.write(answer)
         assert await reader.read() == b""
         ended.set()
 
-    async with listening(visit) as port:
+    async with listening(handle) as port:
         with anyio.move_on_after(1.0) as scope:
             await sent(http, request(port, b"a"))
         assert scope.cancelled_caught
@@ -130,14 +130,14 @@ async def test_a_canceled_request_closes_its_connection(http: DirectTransport, a
 
 async def test_a_request_that_was_canceled_before_it_began_loses_no_connection(http: DirectTransport) -> None:
     """The idle one that it took is closed."""
-    visits = Visits()
-    async with listening(visits.echo) as port:
+    connections = Connections()
+    async with listening(connections.echo) as port:
         assert await sent(http, request(port, b"a")) == b"a"
         with anyio.CancelScope() as scope:
             scope.cancel()
             await sent(http, request(port, b"b"))
-        await until(lambda: visits.open == 0)
-        assert visits.made == 1
+        await until(lambda: connections.open == 0)
+        assert connections.made == 1
 
 
 async def test_a_small_request_leaves_in_one_packet(http: DirectTransport) -> None:
@@ -155,12 +155,12 @@ async def test_a_small_request_leaves_in_one_packet(http: DirectTransport) -> No
 async def test_a_large_request_arrives_whole(http: DirectTransport) -> None:
     """Also at a server that takes its time."""
 
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(1.0)
         await echo(reader, writer)
 
     body = bytes(range(256)) * (LARGE // 256)
-    async with listening(visit) as port:
+    async with listening(handle) as port:
         assert await sent(http, request(port, body)) == body
         await http.aclose()
 
@@ -169,13 +169,13 @@ async def test_a_large_answer_waits_for_its_reader(http: DirectTransport) -> Non
     """In the buffers of the operating system: no server fills our memory."""
     has_written = asyncio.Event()
 
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await received(reader)
         writer.write(ok(bytes(MORE_THAN_BUFFERS)))
         await writer.drain()
         has_written.set()
 
-    async with listening(visit) as port:
+    async with listening(handle) as port:
         response = await http.handle_async_request(request(port))
         await asyncio.sleep(1.0)
         assert not has_written.is_set()
@@ -220,35 +220,35 @@ async def test_a_kept_connection_that_has_ended_is_not_used(http: DirectTranspor
 @pytest.mark.parametrize("then", [b"", b"HTTP/1.1 408 Too late\r\n\r\n"])
 async def test_a_kept_connection_whose_end_was_seen_is_not_used(http: DirectTransport, then: bytes) -> None:
     """Long before the next request."""
-    visits = 0
+    connections = 0
 
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal visits
-        visits += 1
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
         writer.write(ok(await received(reader)))
         await asyncio.sleep(1.0)
         writer.write(then)
         if then:
             await asyncio.sleep(100.0)
 
-    async with listening(visit) as port:
+    async with listening(handle) as port:
         assert await sent(http, request(port, b"a")) == b"a"
         await asyncio.sleep(2.0)
         assert await sent(http, request(port, b"b")) == b"b"
-        assert visits == 2
+        assert connections == 2
         await http.aclose()
 
 
 async def test_an_answer_before_the_end_of_the_request_is_read(http: DirectTransport) -> None:
     """A server may refuse a large body, and close."""
 
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too large\r\ncontent-length: 0\r\n\r\n")
         await writer.drain()
         await asyncio.sleep(1.0)
 
-    async with listening(visit) as port:
+    async with listening(handle) as port:
         response = await http.handle_async_request(request(port, bytes(LARGE)))
         await response.aclose()
     assert response.status_code == 413
@@ -337,12 +337,12 @@ async def cuts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.mark.parametrize(
-    ("visit", "error"),
+    ("handle", "error"),
     [(closes, httpx2.RemoteProtocolError), (resets, httpx2.ReadError), (cuts, httpx2.RemoteProtocolError)],
 )
-async def test_a_lost_connection_is_an_error(http: DirectTransport, visit: Visit, error: type[Exception]) -> None:
+async def test_a_lost_connection_is_an_error(http: DirectTransport, handle: Handler, error: type[Exception]) -> None:
     """The request may have arrived."""
-    async with listening(visit) as port:
+    async with listening(handle) as port:
         with pytest.raises(error):
             await sent(http, request(port, b"body"))
 

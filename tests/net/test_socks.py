@@ -37,13 +37,13 @@ class Proxy:
     refused: frozenset[str] = frozenset()
     asked: list[tuple[str, int]] = field(default_factory=list)
 
-    visits: set[asyncio.Task[None]] = field(default_factory=set)
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Start a connection."""
-        self.visits.add(asyncio.create_task(self._visit(reader, writer)))
+        self.connections.add(asyncio.create_task(self._handle(reader, writer)))
 
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             await reader.readexactly((await reader.readexactly(2))[1])
             writer.write(b"\x05\x00")
@@ -87,7 +87,7 @@ async def proxy() -> AsyncIterator[Proxy]:
     here.port = server.sockets[0].getsockname()[1]
     yield here
     server.close()
-    await asyncio.gather(*here.visits)
+    await asyncio.gather(*here.connections)
 
 
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "all_proxy", "HTTP_PROXY"])

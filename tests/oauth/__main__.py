@@ -61,8 +61,8 @@ class _Issuer:
             finally:
                 process.terminate()
 
-    async def told(self, **state: Any) -> dict[str, Any]:
-        """Say who logs in and what they consent to; return how often somebody did."""
+    async def consent(self, **state: Any) -> dict[str, Any]:
+        """Set who logs in and what they consent to; return the number of logins."""
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
             found: dict[str, Any] = (await http.post(f"{self.url}/test", json=state)).json()
         return found
@@ -118,12 +118,12 @@ async def _first_login(setup: _Setup, mode: str) -> str:
         check("discovery, registration, consent and a call", holds=not result.is_error)
         assert ada.tokens is not None
         check("the client asked for both scopes", holds={"images:generate", "images:read"} <= _granted(ada))
-        check("one login was enough", holds=(await setup.issuer.told())["logins"] == 1)
-    await setup.issuer.told(account="bob")
+        check("one login was enough", holds=(await setup.issuer.consent())["logins"] == 1)
+    await setup.issuer.consent(account="bob")
     async with connected(setup.server, bob, mode) as client:
         found: Any = (await client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})).structured_content
         check("another subject does not see the task", holds=found["tasks"][0]["error"]["code"] == "unknown_task")
-    await setup.issuer.told(account="ada")
+    await setup.issuer.consent(account="ada")
     async with connected(setup.server, again := Storage(), mode) as client:
         found = (await client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})).structured_content
         check("the same subject sees it with another client", holds=found["tasks"][0]["status"] == "succeeded")
@@ -133,13 +133,13 @@ async def _first_login(setup: _Setup, mode: str) -> str:
 async def _step_up(setup: _Setup, mode: str) -> None:
     """Consent to less first: the new revision asks for more when it is needed."""
     storage = Storage()
-    await setup.issuer.told(scopes="images:read")
+    await setup.issuer.consent(scopes="images:read")
     async with connected(setup.server, storage, mode) as client:
         listed = await client.call_tool("fetch_task", {})
         setup.checks.check(
             "a token for reading reads", holds=not listed.is_error and "images:generate" not in _granted(storage)
         )
-        await setup.issuer.told(scopes="images:generate images:read")
+        await setup.issuer.consent(scopes="images:generate images:read")
         result = await client.call_tool("imagine", _CALL)
         if mode == "auto":
             setup.checks.check("403 lets the client ask for more", holds=not result.is_error)
@@ -153,12 +153,12 @@ async def _end_of_a_token(setup: _Setup, mode: str) -> None:
     check, storage = setup.checks.check, Storage()
     async with connected(setup.server, storage, mode) as client:
         await client.call_tool("fetch_task", {})
-        first, logins = storage.access_token, (await setup.issuer.told())["logins"]
+        first, logins = storage.access_token, (await setup.issuer.consent())["logins"]
         await anyio.sleep(_LIFETIME_S + 1)
         result = await client.call_tool("fetch_task", {})
         is_new = storage.access_token != first
         check("an expired token is refreshed", holds=not result.is_error and is_new)
-        check("without the person", holds=(await setup.issuer.told())["logins"] == logins)
+        check("without the person", holds=(await setup.issuer.consent())["logins"] == logins)
         await anyio.sleep(_LEEWAY_S)
         answer = await _plain(setup.server, first)
         check(
@@ -166,7 +166,10 @@ async def _end_of_a_token(setup: _Setup, mode: str) -> None:
         )
         await setup.issuer.revoke(storage)
         await client.call_tool("fetch_task", {})
-        check("after a revocation the person is asked again", holds=(await setup.issuer.told())["logins"] == logins + 1)
+        check(
+            "after a revocation the person is asked again",
+            holds=(await setup.issuer.consent())["logins"] == logins + 1,
+        )
 
 
 async def _rotated_keys(setup: _Setup, mode: str, old: str) -> None:

@@ -71,9 +71,9 @@ async def unready(http: httpx2.AsyncClient) -> tuple[str, str]:
     answer = await http.get("/readyz")
     assert answer.status_code == 503
     assert (await http.get("/healthz")).status_code == 200
-    told = answer.json()
-    assert told.pop("status") == "not_ready"
-    return told["reason"], answer.headers["retry-after"]
+    report = answer.json()
+    assert report.pop("status") == "not_ready"
+    return report["reason"], answer.headers["retry-after"]
 
 
 async def test_a_server_whose_shutdown_has_begun_is_not_ready(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Older:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def go_on(self) -> str:
+    def take_step(self) -> str:
         """Let it take its next step; return what it says."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
@@ -90,11 +90,11 @@ async def test_a_newer_server_waits_until_an_older_one_has_stored_its_paid_answe
                 assert made["error"]["message"].endswith(f": process {older.process.pid}.")
                 assert "end that process" in made["next_step"]
             assert upstream.sandbox.request_log.submissions == ()
-            assert await in_thread(older.go_on) == "stored 1"
+            assert await in_thread(older.take_step) == "stored 1"
             found = await in_thread(newer.call, "fetch_task", task_ids=["tsk_paid"])
             (paid,) = found["tasks"]
             assert (paid["status"], paid["images"][0]["url"]) == ("succeeded", "https://images.test/paid.png")
-            assert await in_thread(older.go_on) == "no such column: lease_owner"
+            assert await in_thread(older.take_step) == "no such column: lease_owner"
             made = await in_thread(newer.call, "imagine", prompt="a kite", model="z-image", wait_s=30)
             assert made["status"] == "succeeded"
             _, log = await in_thread(newer.close)

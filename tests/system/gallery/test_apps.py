@@ -14,9 +14,9 @@ import pytest
 from browser.accessibility import violations
 from browser.apps import CAPABILITIES, app_host
 from browser.chromium import context_options
+from browser.environment import make_environment
 from browser.screenshots import is_same
 from browser.states import BOAT, ENVIRONMENT, LIGHTHOUSE, STATES, Stage, paint, show
-from browser.world import make_world
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def opened(browser: "Browser", tmp_path: Path) -> Opened:
     ) -> AsyncIterator[Stage]:
         environment = {name: options.pop(name) for name in list(options) if name.isupper()}
         async with (
-            make_world(tmp_path, mode=mode, speed=speed, **environment) as world,
-            app_host(browser, world.client, **options) as host,
+            make_environment(tmp_path, mode=mode, speed=speed, **environment) as here,
+            app_host(browser, here.client, **options) as host,
         ):
-            yield Stage(host=host, world=world, view=view or {})
+            yield Stage(host=host, here=here, view=view or {})
             assert host.problems == []
 
     return open_stage
@@ -102,7 +102,7 @@ async def test_an_edit_becomes_a_chat_turn(opened: Opened) -> None:
     async with opened() as stage:
         await stage.call("imagine", **LIGHTHOUSE)
         image = await open_image(stage, 3)
-        sent = len(stage.world.sent)
+        sent = len(stage.here.sent)
         await stage.host.view.click("#edit")
         await stage.host.view.fill("#instruction", "a red roof")
         await stage.host.view.click("#submit")
@@ -110,7 +110,7 @@ async def test_an_edit_becomes_a_chat_turn(opened: Opened) -> None:
         assert message["role"] == "user"
         assert image in text_of(message)
         assert "a red roof" in text_of(message)
-        assert len(stage.world.sent) == sent
+        assert len(stage.here.sent) == sent
 
 
 async def test_a_painted_mask_reaches_the_provider(opened: Opened) -> None:
@@ -129,7 +129,7 @@ async def test_a_painted_mask_reaches_the_provider(opened: Opened) -> None:
         assert (tool, kept["mask_of"]) == ("keep_image", image)
         mask = next(word.strip(",.:") for word in text_of(message).split() if word.startswith("up_"))
         await stage.call("edit_image", image=image, prompt="a red roof", model=FILL, mask=mask, wait_s=30)
-        sent = stage.world.sent[-1]
+        sent = stage.here.sent[-1]
         drawn, edited = (Image.open(io.BytesIO(base64.b64decode(sent[name]))) for name in ("mask", "image"))
         assert drawn.size == edited.size
         grey = drawn.convert("L")
@@ -162,8 +162,8 @@ async def test_an_own_image_is_kept_and_edited(opened: Opened, tmp_path: Path) -
         (message,) = await stage.host.sent("ui/message")
         image = next(word.strip(",.:") for word in text_of(message).split() if word.startswith("up_"))
         await stage.call("edit_image", image=image, prompt="make it rain", model=FILL, wait_s=30)
-        assert len(stage.world.sent) == 1
-        edited = Image.open(io.BytesIO(base64.b64decode(stage.world.sent[0]["image"])))
+        assert len(stage.here.sent) == 1
+        edited = Image.open(io.BytesIO(base64.b64decode(stage.here.sent[0]["image"])))
         assert edited.size == (640, 480)
 
 
@@ -177,7 +177,7 @@ async def test_a_refinement_becomes_a_chat_turn_that_names_the_action(opened: Op
         assert image in text_of(message)
         action = text_of(message).partition("action ")[2].split()[0].strip(".,")
         await stage.call("refine_image", image=image, action=action, wait_s=30)
-        assert len(stage.world.sent) == 2
+        assert len(stage.here.sent) == 2
 
 
 async def test_an_image_is_saved_by_the_host(opened: Opened) -> None:
@@ -203,7 +203,7 @@ async def test_without_chat_turns_a_cost_is_confirmed_in_the_page(opened: Opened
     async with opened(view=without("message")) as stage:
         await stage.call("imagine", **LIGHTHOUSE)
         image = await open_image(stage)
-        sent = len(stage.world.sent)
+        sent = len(stage.here.sent)
         await stage.host.view.click("#edit")
         await stage.host.view.fill("#instruction", "a red roof")
         await stage.host.view.click("#submit")
@@ -215,7 +215,7 @@ async def test_without_chat_turns_a_cost_is_confirmed_in_the_page(opened: Opened
         await stage.host.view.wait_for_selector("#grid", state="visible")
         ((_, arguments),) = [call for call in stage.host.calls if call[0] == "edit_image"]
         assert (arguments["image"], arguments["prompt"]) == (image, "a red roof")
-        assert len(stage.world.sent) == sent + 1
+        assert len(stage.here.sent) == sent + 1
         contexts = await stage.host.sent("ui/update-model-context", 2)
         assert "tsk_" in text_of(contexts[-1])
 

@@ -11,8 +11,8 @@ import pytest
 from browser.accessibility import violations
 from browser.apps import watch
 from browser.chromium import context_options
+from browser.environment import Environment, Yesterday, make_environment, open_in_real_time
 from browser.local import serving_gallery
-from browser.world import World, Yesterday, make_world, open_in_real_time
 
 from journey_mcp.gallery import page as gallery_page
 
@@ -30,7 +30,7 @@ class Opened:
     """The page, and what is behind it."""
 
     page: "Page"
-    world: World
+    here: Environment
 
     async def tiles(self) -> list[str]:
         """Return the alternative texts of all tiles."""
@@ -55,25 +55,25 @@ class Opened:
 async def opened_page(browser: "Browser", folder: Path, *prompts: str, **options: Any) -> AsyncIterator[Opened]:
     """Open the address of a new gallery, after a chat has made these images; at the end nothing was wrong."""
     problems: list[str] = []
-    async with make_world(folder) as world:
+    async with make_environment(folder) as here:
         for prompt in prompts:
-            await world.client.call_tool("imagine", {"prompt": prompt, "model": "z-image", "wait_s": 30})
-        async with serving_gallery(world.settings, open_in_real_time, gallery_page()) as access:
+            await here.client.call_tool("imagine", {"prompt": prompt, "model": "z-image", "wait_s": 30})
+        async with serving_gallery(here.settings, open_in_real_time, gallery_page()) as access:
             context = await browser.new_context(**context_options(viewport={"width": 1280, "height": 800}, **options))
             watch(context, problems)
             page = await context.new_page()
             await page.goto(access.url)
             await page.wait_for_url(f"**{access.path}")
             await page.wait_for_selector("#query")
-            yield Opened(page=page, world=world)
+            yield Opened(page=page, here=here)
             await context.close()
     assert [problem for problem in problems if _ASKED not in problem] == []
 
 
 async def test_all_images_are_listed_by_day(browser: "Browser", tmp_path: Path) -> None:
     """The newest first, with what was spent; those of yesterday were made by another server."""
-    async with make_world(tmp_path, clock=Yesterday()) as world:
-        await world.client.call_tool("imagine", {"prompt": "a grey owl", "model": "z-image", "wait_s": 30})
+    async with make_environment(tmp_path, clock=Yesterday()) as here:
+        await here.client.call_tool("imagine", {"prompt": "a grey owl", "model": "z-image", "wait_s": 30})
     async with opened_page(browser, tmp_path, "a red kite", "a blue boat") as opened:
         assert await opened.page.locator("h2").all_inner_texts() == ["Today", "Yesterday"]
         assert await opened.tiles() == ["a blue boat", "a red kite", "a grey owl"]
@@ -109,45 +109,45 @@ async def test_older_images_are_loaded_when_the_person_asks(browser: "Browser", 
 async def test_an_edit_is_made_when_its_cost_is_confirmed(browser: "Browser", tmp_path: Path) -> None:
     """The question names the cost and the provider; declining costs nothing."""
     async with opened_page(browser, tmp_path, "a red kite") as opened:
-        sent = len(opened.world.sent)
+        sent = len(opened.here.sent)
         await opened.open_first()
         await opened.page.click("#edit")
         await opened.page.fill("#instruction", "make it green")
         await opened.page.click("#submit")
         question = await opened.answer("Cancel")
         assert re.search(r"at (journeyapi|bfl) for about [\d.]+ (credits|usd)", question)
-        assert len(opened.world.sent) == sent
+        assert len(opened.here.sent) == sent
         await opened.page.click("#submit")
         await opened.answer("Pay")
         await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 2")
-        assert len(opened.world.sent) == sent + 1
-        assert opened.world.sent[-1]["prompt"] == "make it green"
+        assert len(opened.here.sent) == sent + 1
+        assert opened.here.sent[-1]["prompt"] == "make it green"
 
 
 async def test_a_refinement_is_confirmed_too(browser: "Browser", tmp_path: Path) -> None:
     """With its cost on the button and in the question."""
     async with opened_page(browser, tmp_path, "a red kite") as opened:
-        sent = len(opened.world.sent)
+        sent = len(opened.here.sent)
         await opened.open_first()
         upscale = opened.page.locator("#actions button", has_text=re.compile("upscale 2", re.IGNORECASE)).first
         assert re.search(r"\d credits?", await upscale.inner_text())
         await upscale.click()
         await opened.answer("Cancel")
-        assert len(opened.world.sent) == sent
+        assert len(opened.here.sent) == sent
         await upscale.click()
         await opened.answer("Pay")
         await opened.page.wait_for_function("() => document.querySelectorAll('.tile, .card').length > 1")
-        assert len(opened.world.sent) == sent + 1
+        assert len(opened.here.sent) == sent + 1
 
 
 async def test_the_page_says_when_its_server_has_ended(browser: "Browser", tmp_path: Path) -> None:
     """After Ctrl-C in the terminal."""
     problems: list[str] = []
-    async with make_world(tmp_path) as world:
+    async with make_environment(tmp_path) as here:
         context = await browser.new_context(**context_options())
         watch(context, problems)
         page = await context.new_page()
-        async with serving_gallery(world.settings, open_in_real_time, gallery_page()) as access:
+        async with serving_gallery(here.settings, open_in_real_time, gallery_page()) as access:
             await page.goto(access.url)
             await page.wait_for_selector("#query")
         await page.fill("#query", "kite")
@@ -159,7 +159,10 @@ async def test_the_page_says_when_its_server_has_ended(browser: "Browser", tmp_p
 
 async def test_the_address_opens_the_gallery_in_one_browser(browser: "Browser", tmp_path: Path) -> None:
     """A second one learns nothing."""
-    async with make_world(tmp_path) as world, serving_gallery(world.settings, open_in_real_time, "<p>page") as access:
+    async with (
+        make_environment(tmp_path) as here,
+        serving_gallery(here.settings, open_in_real_time, "<p>page") as access,
+    ):
         contexts = [await browser.new_context() for _ in range(2)]
         first, second = [await context.new_page() for context in contexts]
         await first.goto(access.url)
@@ -176,7 +179,10 @@ async def test_the_address_opens_the_gallery_in_one_browser(browser: "Browser", 
 
 async def test_another_page_cannot_make_calls(browser: "Browser", tmp_path: Path) -> None:
     """Neither of another site nor of another port of this machine, though the browser has the cookie."""
-    async with make_world(tmp_path) as world, serving_gallery(world.settings, open_in_real_time, "<p>page") as access:
+    async with (
+        make_environment(tmp_path) as here,
+        serving_gallery(here.settings, open_in_real_time, "<p>page") as access,
+    ):
         context = await browser.new_context()
         page = await context.new_page()
         await page.goto(access.url)
@@ -195,5 +201,5 @@ async def test_another_page_cannot_make_calls(browser: "Browser", tmp_path: Path
             await context.route(f"{origin}/", lambda route: route.fulfill(content_type="text/html", body="<p>evil"))
             await page.goto(f"{origin}/")
             assert await page.evaluate(attack, [address, body]) == ["blocked", "blocked"]
-        assert world.sent == []
+        assert here.sent == []
         await context.close()

@@ -22,7 +22,7 @@ SERVICES = ("journeyapi", "bfl")
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class Environment:
     """A server and its upstream."""
 
     client: Client
@@ -40,15 +40,15 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(
+async def make_environment(
     folder: Path, *, mode: str = "auto", speed: float = 0.0, clock: Clock | None = None, **environment: str
-) -> AsyncIterator[World]:
+) -> AsyncIterator[Environment]:
     """Open a client of a new server that declares MCP Apps; upper-case keywords are environment variables."""
     async with sandbox.running(sandbox.Settings(speed=speed, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, *SERVICES, **environment))
         lifespan = Lifespan(settings, partial(running_studio, clock=clock or Clock()), is_local=True)
         async with Client(make_server(lifespan), mode=mode, extensions=[APPS]) as client:
-            yield World(client=client, upstream=upstream, settings=settings)
+            yield Environment(client=client, upstream=upstream, settings=settings)
             lifespan.drain()
 
 
