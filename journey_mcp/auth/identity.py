@@ -29,5 +29,5 @@ class Identity:
     """Provider keys of the principal's own."""
 
     def allows(self, scope: Scope) -> bool:
-        """Whether this scope is granted; who may make images may read them."""
+        """Return whether this scope is granted; who may make images may read them."""
         return scope in self.scopes or (scope == READ and GENERATE in self.scopes)

@@ -80,7 +80,7 @@ class Entry:
         return " ".join([self.name, f"sha256:{self.digest}", *given])
 
     def is_expired(self, now: float) -> bool:
-        """Whether the token's last day is over; `now` in seconds of the Unix epoch."""
+        """Return whether the token's last day is over; `now` in seconds of the Unix epoch."""
         if self.expires is None:
             return False
         end = datetime.combine(self.expires + timedelta(days=1), datetime.min.time(), UTC)

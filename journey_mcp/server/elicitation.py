@@ -50,7 +50,7 @@ def make_confirm(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequ
 
 
 def supports_forms(capabilities: types.ClientCapabilities | None) -> bool:
-    """Whether a client can show a form; a client that declares no mode supports forms."""
+    """Return whether a client can show a form; a client that declares no mode supports forms."""
     elicitation = capabilities.elicitation if capabilities else None
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 

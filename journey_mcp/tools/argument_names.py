@@ -89,7 +89,7 @@ def normalized(name: str) -> str:
 
 
 def is_added_by_client(name: str) -> bool:
-    """Whether a client added the argument for itself, so that it has no meaning here."""
+    """Return whether a client added the argument for itself, so that it has no meaning here."""
     return name.startswith("_") or normalized(name) in _ADDED_BY_CLIENTS.split()
 
 

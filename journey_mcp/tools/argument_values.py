@@ -28,7 +28,7 @@ _SIZES = {"small": 320, "thumbnail": 320, "medium": 512, "normal": 512, "large":
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether the text of an optional argument means no value, such as `null`, `"n/a"` or `<none>`."""
+    """Return whether the text of an optional argument means no value, such as `null`, `"n/a"` or `<none>`."""
     return len(text) <= _MAX_PLACEHOLDER_LENGTH and text.strip(_WRAPPING).lower() in _PLACEHOLDERS
 
 

@@ -170,7 +170,7 @@ class _Files:
         return self._saved.get(index, Saved())
 
     def is_incomplete(self, outcomes: Sequence[Outcome]) -> bool:
-        """Whether an image that was to be saved is not."""
+        """Return whether an image that was to be saved is not."""
         if self._saving is None:
             return False
         return any(

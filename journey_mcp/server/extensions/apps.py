@@ -53,20 +53,20 @@ def claude_domain(endpoint_url: str) -> str:
 
 
 def _is_claude(ctx: Context) -> bool:
-    """Whether Claude asks: in older revisions over stateless HTTP, only its `User-Agent` says so."""
+    """Return whether Claude asks: in older revisions over stateless HTTP, only its `User-Agent` says so."""
     client = ctx.session.client_params
     agent = ctx.request.headers.get("user-agent", "") if ctx.request else ""
     return agent.startswith(_CLAUDE_AGENT) or (client is not None and client.client_info.name in _CLAUDE_NAMES)
 
 
 def is_declared(ctx: Context) -> bool:
-    """Whether the client declares that it shows apps; unknown in older revisions over stateless HTTP."""
+    """Return whether the client declares that it shows apps; unknown in older revisions over stateless HTTP."""
     capabilities = ctx.session.client_capabilities
     return EXTENSION in ((capabilities and capabilities.extensions) or {})
 
 
 def is_wanted(params: types.CallToolRequestParams) -> bool:
-    """Whether the gallery itself calls the tool: it says so, because the declaration may be unknown."""
+    """Return whether the gallery itself calls the tool: it says so, because the declaration may be unknown."""
     return gallery.FACTS in (params.meta or {})
 
 

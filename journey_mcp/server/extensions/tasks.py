@@ -80,7 +80,7 @@ def install(server: Server[Any], open_source: SourceOpener) -> None:
 
 
 def is_declared(ctx: Context) -> bool:
-    """Whether the client declares in this very request that it supports tasks."""
+    """Return whether the client declares in this very request that it supports tasks."""
     capabilities = ctx.session.client_capabilities
     extensions = (capabilities and capabilities.extensions) or {}
     return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and EXTENSION in extensions

@@ -171,7 +171,7 @@ def _response_problem(message: dict[str, Any]) -> str | None:
 
 
 def _expects_no_response(message: object) -> bool:
-    """Whether this is a notification or a response; neither gets a response."""
+    """Return whether this is a notification or a response; neither gets a response."""
     if not isinstance(message, dict):
         return False
     if "method" in message:

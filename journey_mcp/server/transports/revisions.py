@@ -148,6 +148,6 @@ async def serve(server: Server[Any], incoming: AsyncIterator[Incoming], outgoing
 
 
 def _is_modern(request: types.JSONRPCRequest) -> bool:
-    """Whether the SDK takes this for the start of a connection of revision 2026-07-28."""
+    """Return whether the SDK takes this for the start of a connection of revision 2026-07-28."""
     meta = (request.params or {}).get("_meta")
     return request.method != "initialize" and isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta
