@@ -300,8 +300,8 @@ async def _task_objects(
 
 def _unread(tool: str, ids: Sequence[str], error: StoreUnavailable) -> types.CallToolResult:
     """Return a result without a status: a task that cannot be read now has not failed."""
-    step = error.failure.next_step
-    more = f" {step}" if step and step != str(StoreUnavailable.next_step) else ""
+    step = error.failure.advice
+    more = f" {step}" if step not in (None, StoreUnavailable.next_step) else ""
     failure = replace(
         error.failure.advising(f"Call {tool} again with the same task_ids in a moment.{more}"),
         message=f"The task cannot be read now. It goes on, and nothing is lost. {error}",

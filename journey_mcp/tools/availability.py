@@ -11,7 +11,7 @@ from anyio import to_thread
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.tasks import SANDBOX, Task
 
-SANDBOX_ENDED = "sandbox ended"
+_SANDBOX_ENDED = "sandbox ended"
 """Why a link of a sandbox is dead."""
 _CONNECT_WITHIN_S = 1.0
 
@@ -29,7 +29,7 @@ class Availability:
         """Return in two words why the image's link is dead, or `None`."""
         if image.expires_at is not None and image.expires_at <= now:
             return "link expired"
-        return SANDBOX_ENDED if self.dead_origins and urlsplit(image.url).netloc in self.dead_origins else None
+        return _SANDBOX_ENDED if self.dead_origins and urlsplit(image.url).netloc in self.dead_origins else None
 
     def stored_copy(self, image: OutputImage) -> str | None:
         """Return the path of an existing copy, or `None`."""

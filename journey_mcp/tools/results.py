@@ -12,13 +12,12 @@ from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Task
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.text import cleaned, duration, encoded_id, timestamp
-from journey_mcp.tools.availability import SANDBOX_ENDED, Availability
+from journey_mcp.tools.availability import Availability
 
 _MAX_EXCERPT = 80
 _ALL_AVAILABLE = Availability()
-_NO_COPY = "no copy"
 _COST_SOURCES = {"registry": "list price", "provider": "reported by the provider"}
 
 
@@ -71,7 +70,7 @@ def task_object(
         "notices": [str(notice) for notice in (*task.notices, *task.transient_notices)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
-        "next_step": _next_step(task, now, images, can_edit=can_edit),
+        "next_step": _next_step(task, now, images, usable=_usable(task, now, images, available), can_edit=can_edit),
     }
     known = without_empty(plain)
     secret = task.callback_secret  # only this task's provider can echo it
@@ -152,7 +151,7 @@ def _image(
     plain = {
         "id": str(ImageId(task_id, number)),
         "url": None if dead else ours.url if ours else image.url,
-        "link": dead and f"{dead}, {'copy kept' if available.has_copy(image) else _NO_COPY}",
+        "link": dead and f"{dead}, {'copy kept' if available.has_copy(image) else 'no copy'}",
         "path": path if with_path else None,
         "saved_to": image.saved_to if with_path else None,
         "expires_at": None if expires_at is None else timestamp(expires_at),
@@ -168,35 +167,45 @@ def _poll_after_s(task: Task, now: float) -> float:
     return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
 
 
-def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]], *, can_edit: bool) -> str | None:
+def _usable(
+    task: Task, now: float, images: Sequence[dict[str, Any]], available: Availability
+) -> Sequence[dict[str, Any]]:
+    """Return the objects of the images that have a link that works, or a copy."""
+    return [
+        plain
+        for plain, image in zip(images, task.images, strict=True)
+        if image.public_link or not available.dead_reason(image, now=now) or available.has_copy(image)
+    ]
+
+
+def _next_step(
+    task: Task, now: float, images: Sequence[dict[str, Any]], *, usable: Sequence[dict[str, Any]], can_edit: bool
+) -> str | None:
     if not task.status.is_final:
         return (
             f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
             "The identical call, without fresh, returns this same task."
         )
     if task.status is Status.SUCCEEDED:
-        return _next_step_with(images, can_edit=can_edit)
+        return _after_success(task, images, usable, can_edit=can_edit)
     return task.failure.next_step if task.failure else None
 
 
-def _next_step_with(images: Sequence[dict[str, Any]], *, can_edit: bool) -> str:
-    usable = [image for image in images if not _is_lost(image)]
+def _after_success(
+    task: Task, images: Sequence[dict[str, Any]], usable: Sequence[dict[str, Any]], *, can_edit: bool
+) -> str:
     if not usable and any("saved_to" in image for image in images):
         return "Show the files at saved_to; the links are dead, and there is no copy to edit."
     if not usable:
-        what = _again(images) if can_edit else "Only a new call"
-        return f"The links are dead and there is no copy. {what}, which is charged, makes the image again."
+        may_be_renewed = can_edit and task.provider != SANDBOX
+        hope = (
+            "edit_image takes their ids if their provider gives new links; otherwise only" if may_be_renewed else "Only"
+        )
+        return f"The links are dead and there is no copy. {hope} a new call, which is charged, makes the image again."
     if not can_edit:
         return _show(usable)
     example = usable[:2][-1]["id"]
     return f'{_show(usable)} To edit an image, call edit_image with image "{example}" (or another id).'
-
-
-def _again(images: Sequence[dict[str, Any]]) -> str:
-    """Return what is left to try for images that are lost here, as the beginning of a sentence."""
-    if all(str(image.get("link")).startswith(SANDBOX_ENDED) for image in images):
-        return "Only a new call"
-    return "edit_image takes their ids if their provider gives new links; otherwise only a new call"
 
 
 def _show(usable: Sequence[dict[str, Any]]) -> str:
@@ -269,10 +278,6 @@ def _maker(plain: dict[str, Any]) -> str:
     of = f" of {plain['parent']}" if "parent" in plain else ""
     model = f", {plain['model']}" if plain["model"] != plain["action"] else ""
     return f"{plain['action']}{of}{model}"
-
-
-def _is_lost(image: dict[str, Any]) -> bool:
-    return str(image.get("link", "")).endswith(_NO_COPY)
 
 
 def image_line(image: dict[str, Any]) -> str:

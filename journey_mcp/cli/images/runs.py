@@ -211,11 +211,10 @@ async def _estimate(studio: Studio, run: Run, index: int) -> Estimate:
 
 
 def at_place(place: str, error: JourneyError) -> JourneyError:
-    """Return the error with the place of the request in front: of several requests, none was sent."""
-    step = error.failure.advice or ""
-    if "Nothing was sent" not in str(step):
-        step = f"{step} Nothing was sent and nothing was charged.".strip()
-    return type(error)(f"{place}: {error}", next_step=step, retry_after_s=error.failure.retry_after_s)
+    """Return the error of one line of several, of which none was sent."""
+    advice = error.failure.advice
+    next_step = (advice + " " if advice else "") + "Nothing was sent for the other lines either."
+    return type(error)(f"{place}: {error}", next_step=next_step, retry_after_s=error.failure.retry_after_s)
 
 
 async def _confirm_total(studio: Studio, estimates: Sequence[Estimate], ask: AskTotal | None) -> None:
