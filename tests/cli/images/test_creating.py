@@ -137,6 +137,13 @@ checked = 2026-11-21
 """
 
 
+async def test_a_missing_file_is_explained_without_what_concerns_chats(journey: CommandLine, sandbox: Running) -> None:
+    """A model reads that attachments of a chat do not reach the server; here there is no chat."""
+    missing = await journey.at(sandbox).run("edit", "image.png", "make it green")
+    assert (missing.code, "image.png" in missing.err, "chat" in missing.err) == (2, True, False)
+    assert missing.err.endswith("Give the path of an image file.\n")
+
+
 async def test_references_seed_and_mask_are_arguments_too(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at(sandbox)
     two = await journey.run(
