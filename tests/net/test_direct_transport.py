@@ -306,14 +306,14 @@ async def test_other_protocols_are_refused(http: DirectTransport) -> None:
 
 async def test_a_response_may_be_closed_twice(http: DirectTransport) -> None:
     """Its connection is kept once."""
-    visits = Visits()
-    async with listening(visits.echo) as port:
+    connections = Connections()
+    async with listening(connections.echo) as port:
         response = await http.handle_async_request(request(port, b"a"))
         await response.aread()
         for _ in range(2):
             await cast(httpx2.AsyncByteStream, response.stream).aclose()
         assert await asyncio.gather(*(sent(http, request(port, b"b")) for _ in range(2))) == [b"b", b"b"]
-        assert visits.made == 2
+        assert connections.made == 2
         await http.aclose()
 
 

@@ -16,6 +16,7 @@ from support import (
     coarse,
     created,
     environment_of,
+    make_environment,
     make_environment_without_copies,
     make_request,
     make_wide_environment,
