@@ -1,6 +1,7 @@
 """Isolation of all tests: no key of the developer is visible, and no connection leaves this machine."""
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from manual_clock import ManualLoop, count_threads
 from support import Authority, isolate
+
+# until all tests are collected there is next to no garbage, and much to scan
+gc.disable()
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 SYSTEM = Path(__file__).parent / "system"
@@ -20,6 +24,12 @@ settings.load_profile("tests")
 
 
 count_threads()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, and never scan modules and tests again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
