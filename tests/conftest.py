@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from manual_clock import ManualLoop, count_threads
-from support import Authority, isolate
+from support import Authority, check_each_schema_once, isolate
 
 # until all tests are collected there is next to no garbage, and much to scan
 gc.disable()
@@ -22,8 +22,8 @@ SYSTEM = Path(__file__).parent / "system"
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
-
 count_threads()
+check_each_schema_once()
 
 
 def pytest_collection_finish() -> None:

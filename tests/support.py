@@ -20,6 +20,7 @@ import anyio
 import sqlalchemy as sa
 import trustme
 import uvicorn
+from jsonschema import Draft202012Validator
 from manual_clock import ManualClock
 from mcp import Client
 from ports import free_port as free_port  # noqa: PLC0414  # what most tests import comes from here
@@ -250,6 +251,22 @@ async def client_at(studio: Studio, mode: str = "auto", **more: Any) -> AsyncIte
     server = make_server(Lifespan(studio.settings, lambda _: nullcontext(studio), is_local=True))
     async with Client(server, mode=mode, **more) as client:
         yield client
+
+
+def check_each_schema_once() -> None:
+    """Let `jsonschema` check a schema that it has found valid no second time in this process.
+
+    The SDK's client checks the output schemas of the tools again in every session: longer than most tests call a tool.
+    """
+    check, valid = Draft202012Validator.check_schema, set()
+
+    def check_once(schema: Any, *more: Any, **named: Any) -> None:
+        text = json.dumps(schema, sort_keys=True)
+        if text not in valid:
+            check(schema, *more, **named)
+            valid.add(text)
+
+    Draft202012Validator.check_schema = check_once
 
 
 def make_request(**more: Any) -> ImageRequest:
