@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,10 @@ gc.disable()
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 SYSTEM = Path(__file__).parent / "system"
 """Tests of real processes, which run in real time."""
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one, as on Linux."""
+ENOUGH_BYTES = 1 << 30
+"""Containers often have a small one."""
 
 # the duration of an example depends on the load of the machine
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,3 +51,21 @@ _AUTHORITY = isolate(Path(_folder.name))
 def authority() -> Authority:
     """Return the certificate authority that the environment names."""
     return _AUTHORITY
+
+
+def _is_memory_usable() -> bool:
+    return os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Return a new folder, in memory if possible: on a disk, tests wait for it half of a minute in all.
+
+    Tests of real processes get a folder on the disk, which remains after a failure. So do those that are marked
+    `on_disk`: no file below /dev is given to a provider.
+    """
+    if SYSTEM in request.path.parents or request.node.get_closest_marker("on_disk") or not _is_memory_usable():
+        yield request.getfixturevalue("tmp_path")
+    else:
+        with tempfile.TemporaryDirectory(prefix="journey-mcp-", dir=MEMORY, ignore_cleanup_errors=True) as name:
+            yield Path(name)

@@ -39,6 +39,7 @@ from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.arguments import EditImage, FetchTask, Imagine
 from journey_mcp.tools.defaults import Defaults
 
+pytestmark = pytest.mark.on_disk
 CASES = Path(__file__).parent / "cases"
 JPEG = (CASES / "plain.jpg").read_bytes()
 RAW = base64.b64encode(JPEG).decode()

@@ -15,6 +15,7 @@ from journey_mcp.core.text import quoted
 from journey_mcp.media.file_names import spellings
 from journey_mcp.media.local_files import NotAllowed, Unreadable, allowed_folders, content, locate, looks_like_path
 
+pytestmark = pytest.mark.on_disk
 CONTENT = b"\x89PNG an image"
 SECRET = b"secret"
 

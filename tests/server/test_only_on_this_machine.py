@@ -13,6 +13,7 @@ from support import client_of, environment_of
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
 
+pytestmark = pytest.mark.on_disk
 _IMAGE_ARGUMENTS = [
     ("imagine", "reference_images"),
     ("edit_image", "image"),

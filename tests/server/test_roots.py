@@ -16,6 +16,7 @@ from support import client_of, coarse, environment_of
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
 
+pytestmark = pytest.mark.on_disk
 BOTH_REVISIONS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 

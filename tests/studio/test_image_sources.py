@@ -48,6 +48,7 @@ from journey_mcp.studio.image_sources import ImageFinder, image_at
 from journey_mcp.studio.uploads import Uploads
 from studio.test_inputs import KONTEXT, data_uri, image_bytes, sent_image
 
+pytestmark = pytest.mark.on_disk
 URL = "https://example.com/cat.png"
 
 

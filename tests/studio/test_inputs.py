@@ -210,6 +210,7 @@ async def test_a_mask_is_sent_and_must_have_the_size_of_the_image(tmp_path: Path
         assert "100x100" in str(raised.value)
 
 
+@pytest.mark.on_disk
 @pytest.mark.parametrize(
     ("image", "code", "says"),
     [
