@@ -146,8 +146,10 @@ async def test_a_cooldown_is_shown_with_its_end_and_reason(journey: CommandLine,
 
 
 async def test_a_cooldown_goes_on_with_the_sentence_of_a_problem(journey: CommandLine) -> None:
-    journey = journey.given(JOURNEYAPI_API_KEY="japi_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:9/api/v1")
-    assert (await journey.run("imagine", "x")).code == 1
+    async with running(coarse(speed=0)) as sandbox:
+        journey = journey.at(sandbox)
+        sandbox.services["journeyapi"].balance = 0
+        assert (await journey.run("imagine", "x")).code == 1
     (problem,) = problems(await journey.run("doctor", "--json"))
     assert '"; tried last: on cooldown until 2' in problem["told"]
 
