@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -338,11 +338,31 @@ def isolate(folder: Path) -> Authority:
     """
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[name]
-    sys.addaudithook(_refuse_other_machines)
+    sys.addaudithook(_audit)
+    on_audit(_refuse_other_machines, "socket.connect", "socket.getaddrinfo")
     authority = Authority(trustme.CA(), folder / "authority.pem")
     authority.authority.cert_pem.write_to_path(str(authority.file))
     os.environ["SSL_CERT_FILE"] = str(authority.file)
     return authority
+
+
+_AuditHook = Callable[[str, tuple[Any, ...]], None]
+_hooks: dict[str, list[_AuditHook]] = {}
+
+
+def on_audit(hook: _AuditHook, *events: str) -> None:
+    """Call a hook on these audit events of this process, until its end.
+
+    Each hook of Python's own is called on all events, a thousand times in a test.
+    """
+    for event in events:
+        _hooks.setdefault(event, []).append(hook)
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in _hooks:
+        for hook in _hooks[event]:
+            hook(event, arguments)
 
 
 def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:

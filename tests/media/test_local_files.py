@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import on_audit
 
 from journey_mcp.core.text import quoted
 from journey_mcp.media.file_names import spellings
@@ -577,12 +577,12 @@ OPENED: list[str] = []
 IS_WATCHED = threading.local()
 
 
-def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
-    if event in {"open", "os.listdir", "os.scandir"} and getattr(IS_WATCHED, "on", False):
+def _note_opened(_event: str, arguments: tuple[object, ...]) -> None:
+    if getattr(IS_WATCHED, "on", False):
         OPENED.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes) else "")
 
 
-sys.addaudithook(_note_opened)
+on_audit(_note_opened, "open", "os.listdir", "os.scandir")
 
 
 @given(st.lists(st.sampled_from([*PIECES, "'", " ", "\u00a0", "link", "x"]) | st.characters(), max_size=8).map("".join))

@@ -1,6 +1,5 @@
 """Over HTTP nothing reads or writes files for a caller: no argument is a path, no image is saved, nobody has roots."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support import client_of, environment_of
+from support import client_of, environment_of, on_audit
 
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
@@ -30,14 +29,14 @@ _IMAGE_ARGUMENTS = [
 _watched: dict[str, list[str]] = {}
 
 
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in {"open", "os.listdir", "os.scandir"} and isinstance(arguments[0], str | Path):
+def _note(_event: str, arguments: tuple[Any, ...]) -> None:
+    if isinstance(arguments[0], str | Path):
         for folder, seen in _watched.items():
             if str(arguments[0]).startswith(folder):
                 seen.append(str(arguments[0]))
 
 
-sys.addaudithook(_note)
+on_audit(_note, "open", "os.listdir", "os.scandir")
 
 
 @contextmanager
