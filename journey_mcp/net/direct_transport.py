@@ -3,6 +3,7 @@
 import asyncio
 from ssl import SSLContext
 
+import anyio
 import httpx2
 
 from journey_mcp.net.http11 import Connection, Origin
@@ -37,6 +38,9 @@ class DirectTransport(httpx2.AsyncBaseTransport):
         """Close the idle connections."""
         for connection, _ in self._idle:
             connection.close()
+        self._idle.clear()
+        with anyio.CancelScope(shield=True):
+            await asyncio.sleep(0)  # asyncio closes the socket of an ended connection in its next iteration
 
     def _reused(self, origin: Origin) -> Connection | None:
         """Return the idle connection to this server that was used last: it is the least likely to end now."""

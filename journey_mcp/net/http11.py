@@ -16,6 +16,8 @@ from typing import NamedTuple, cast
 import h11
 import httpx2
 
+from journey_mcp.core.urls import is_ip_address
+
 _NEXT_ADDRESS_S = 0.25
 """How long one address of a host has to connect before the next one is tried as well (RFC 8305)."""
 _MAX_UNREAD_BYTES = 128 * 1024
@@ -79,7 +81,9 @@ class Connection(asyncio.Protocol):
                     origin.host,
                     origin.port,
                     ssl=None if origin.scheme == "http" else tls or True,
-                    happy_eyeballs_delay=_NEXT_ADDRESS_S,
+                    # one address needs no race, from which asyncio 3.11 leaves a socket to the garbage collector if the
+                    # time is up in the moment in which it connects
+                    happy_eyeballs_delay=None if is_ip_address(origin.host) else _NEXT_ADDRESS_S,
                 )
         except TimeoutError as error:
             raise httpx2.ConnectTimeout("no connection in time") from error

@@ -428,7 +428,7 @@ async def test_images_of_a_sandbox_and_of_another_address(tmp_path: Path) -> Non
 
 
 def _sandbox_settings(folder: Path) -> Settings:
-    return read_settings({"JOURNEY_MCP_DATA_DIR": str(folder), "JOURNEY_MCP_KEEP_IMAGES": "off"})
+    return read_settings({"JOURNEY_MCP_DATA_DIR": str(folder)})
 
 
 async def test_a_parent_that_the_provider_does_not_know(tmp_path: Path) -> None:
