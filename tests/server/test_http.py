@@ -307,7 +307,7 @@ async def test_calls_that_fill_the_memory_together_are_rejected_for_now(tmp_path
     """Each body is held until its call has a response."""
     async with serving_mcp(tmp_path, small_bodies()) as (address, upstream), http_client(address) as http:
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang,times=always")])
-        arguments = {"prompt": "p", "model": "midjourney", "wait_s": 300, "fresh": True}
+        arguments = {"prompt": "p", "model": "midjourney", "wait_s": 30, "fresh": True}
         params = {"name": "imagine", "arguments": arguments, "_meta": {"padding": "x" * (SMALL - 1000)}}
         call = {**PING, "method": "tools/call", "params": params}
 

@@ -116,27 +116,27 @@ async def test_an_error_beside_what_can_be_shown(tmp_path: Path) -> None:
         assert images(none) == []
 
 
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        ({}, "image_ids is missing"),
-        ({"image_ids": []}, "at least 1 item"),
-        ({"image_ids": [f"a{n}" for n in range(21)]}, "at most 20 items"),
-        ({"image_ids": ["a"], "size": "huge"}, "size='huge'"),
-        ({"image_ids": ["a"], "layout": "grid"}, "'sheet' or 'each'"),
-        ({"image_id": "tsk_1"}, "use image_ids=['tsk_1']"),
-        ({"image_ids": ["a"], "resolution": "2K"}, "use size"),
-    ],
-)
-async def test_wrong_arguments(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
+    ({}, "image_ids is missing"),
+    ({"image_ids": []}, "at least 1 item"),
+    ({"image_ids": [f"a{n}" for n in range(21)]}, "at most 20 items"),
+    ({"image_ids": ["a"], "size": "huge"}, "size='huge'"),
+    ({"image_ids": ["a"], "layout": "grid"}, "'sheet' or 'each'"),
+    ({"image_id": "tsk_1"}, "use image_ids=['tsk_1']"),
+    ({"image_ids": ["a"], "resolution": "2K"}, "use size"),
+]
+
+
+async def test_wrong_arguments(tmp_path: Path) -> None:
     """In the shape of the tool."""
     async with connected(tmp_path) as client:
-        refused = await client.call_tool("view_image", given)
-        assert refused.is_error
-        (error,) = (await check(client, refused))["errors"]
-        assert error["code"] == "invalid_arguments"
-        assert says in error["message"]
-        assert images(refused) == []
+        for given, says in WRONG_ARGUMENTS:
+            refused = await client.call_tool("view_image", given)
+            assert refused.is_error, says
+            (error,) = (await check(client, refused))["errors"]
+            assert error["code"] == "invalid_arguments", says
+            assert says in error["message"]
+            assert images(refused) == []
 
 
 async def test_a_result_stays_below_700_kb(tmp_path: Path) -> None:

@@ -162,28 +162,28 @@ async def test_an_offer_that_takes_bytes_only_gets_the_content_of_the_url(tmp_pa
         assert (by_id.status, by_url.status) == (Status.SUCCEEDED, Status.SUCCEEDED)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://example.test/a.png",
-        "http://127.0.0.1:9/a.png",
-        "https://127.0.0.1:9/a.png",
-        "https://169.254.169.254/latest/meta-data",
-        "https://[::1]/a.png",
-        "https://192.168.1.5/a.png",
-        "https://localhost/a.png",
-        "https://printer.local/a.png",
-    ],
-)
-async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path, url: str) -> None:
+UNREACHABLE = [
+    "http://example.test/a.png",
+    "http://127.0.0.1:9/a.png",
+    "https://127.0.0.1:9/a.png",
+    "https://169.254.169.254/latest/meta-data",
+    "https://[::1]/a.png",
+    "https://192.168.1.5/a.png",
+    "https://localhost/a.png",
+    "https://printer.local/a.png",
+]
+
+
+async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path) -> None:
     """Unless the settings trust its host: then this process fetches the image and sends the bytes."""
     async with make_wide_environment_without_copies(tmp_path, services=["bfl"]) as here:
-        with pytest.raises(InvalidRequest) as raised:
-            await here.made(**KONTEXT, image=url)
-        assert raised.value.failure.code == "malformed_url"
-        assert url in str(raised.value)
-        assert "JOURNEY_MCP_TRUSTED_HOSTS" in (raised.value.failure.next_step or "")
-        assert here.sent == []
+        for url in UNREACHABLE:
+            with pytest.raises(InvalidRequest) as raised:
+                await here.made(**KONTEXT, image=url)
+            assert raised.value.failure.code == "malformed_url", url
+            assert url in str(raised.value)
+            assert "JOURNEY_MCP_TRUSTED_HOSTS" in (raised.value.failure.next_step or "")
+            assert here.sent == []
 
 
 async def test_an_image_that_cannot_be_fetched_for_an_offer_of_bytes_is_an_error(tmp_path: Path) -> None:
@@ -210,33 +210,33 @@ async def test_a_mask_is_sent_and_must_have_the_size_of_the_image(tmp_path: Path
         assert "100x100" in str(raised.value)
 
 
+UNUSABLE = [
+    ("data:image/png;base64,AAAA", "unusable_image", "neither"),
+    ("data:image/png;base64,====!", "unusable_image", "data URI"),
+    ("data:image/png,notbase64", "unusable_image", "not base64"),
+    ("./nothing-here.png", "unusable_image", "nothing-here.png"),
+    ("/etc/passwd", "file_not_allowed", "JOURNEY_MCP_IMAGE_DIRS"),
+    ("/etc/shadow.png", "file_not_allowed", "JOURNEY_MCP_IMAGE_DIRS"),
+    ("what is this", "malformed_url", "neither an http"),
+    ("tsk_AAAAAAAAAAAAAAAAAAAAAA.1", "unknown_image", "no task"),
+]
+
+
 @pytest.mark.on_disk
-@pytest.mark.parametrize(
-    ("image", "code", "says"),
-    [
-        ("data:image/png;base64,AAAA", "unusable_image", "neither"),
-        ("data:image/png;base64,====!", "unusable_image", "data URI"),
-        ("data:image/png,notbase64", "unusable_image", "not base64"),
-        ("./nothing-here.png", "unusable_image", "nothing-here.png"),
-        ("/etc/passwd", "file_not_allowed", "JOURNEY_MCP_IMAGE_DIRS"),
-        ("/etc/shadow.png", "file_not_allowed", "JOURNEY_MCP_IMAGE_DIRS"),
-        ("what is this", "malformed_url", "neither an http"),
-        ("tsk_AAAAAAAAAAAAAAAAAAAAAA.1", "unknown_image", "no task"),
-    ],
-)
 async def test_an_unusable_image_is_an_error_before_anything_is_sent(
-    tmp_path: Path, image: str, code: str, says: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error has the value, what is accepted, and the next step."""
     monkeypatch.chdir(tmp_path)
     async with make_wide_environment_without_copies(tmp_path / "data", services=["bfl"]) as here:
-        with pytest.raises(InvalidRequest) as raised:
-            await here.made(**KONTEXT, image=image)
-        assert raised.value.failure.code == code
-        assert says in str(raised.value)
-        assert raised.value.failure.next_step
-        assert here.sent == []
-        assert await here.studio.newest(LOCAL) == []
+        for image, code, says in UNUSABLE:
+            with pytest.raises(InvalidRequest) as raised:
+                await here.made(**KONTEXT, image=image)
+            assert raised.value.failure.code == code, image
+            assert says in str(raised.value)
+            assert raised.value.failure.next_step, image
+            assert here.sent == [], image
+            assert await here.studio.newest(LOCAL) == [], image
 
 
 async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:

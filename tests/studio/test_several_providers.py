@@ -196,31 +196,30 @@ async def test_images_whose_links_expire_are_copied_and_edited_from_the_copy(tmp
         assert result["status"] == "succeeded", result
 
 
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        ({"seed": True}, "seed: true is not a number"),
-        ({"guidance": True}, "guidance: true is not a number"),
-        ({"wait_s": True}, "wait_s: true is not a number"),
-        ({"width": -1024, "height": 1024}, "width='-1024'"),
-        ({"width": 10**400, "height": 1024}, "width="),
-        ({"width": -1, "height": -1}, "width='-1'"),
-        ({"steps": 10**9}, "steps="),
-        ({"width": 1024, "model": "flux-2-pro"}, "takes width and height together; one was given"),
-        ({"aspect_ratio": "16:9:4", "model": "recraft"}, "W:H"),
-        ({"aspect_ratio": "0000:0009", "model": "flux-2-pro"}, "W:H"),
-        ({"provider": "nobody"}, "not configured"),
-    ],
-    ids=str,
-)
-async def test_nonsense_is_rejected_before_anything_is_paid(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+NONSENSE: list[tuple[dict[str, Any], str]] = [
+    ({"seed": True}, "seed: true is not a number"),
+    ({"guidance": True}, "guidance: true is not a number"),
+    ({"wait_s": True}, "wait_s: true is not a number"),
+    ({"width": -1024, "height": 1024}, "width='-1024'"),
+    ({"width": 10**400, "height": 1024}, "width="),
+    ({"width": -1, "height": -1}, "width='-1'"),
+    ({"steps": 10**9}, "steps="),
+    ({"width": 1024, "model": "flux-2-pro"}, "takes width and height together; one was given"),
+    ({"aspect_ratio": "16:9:4", "model": "recraft"}, "W:H"),
+    ({"aspect_ratio": "0000:0009", "model": "flux-2-pro"}, "W:H"),
+    ({"provider": "nobody"}, "not configured"),
+]
+
+
+async def test_nonsense_is_rejected_before_anything_is_paid(tmp_path: Path) -> None:
     """The error states what is allowed, and is never an internal one."""
     async with session(tmp_path) as (client, upstream):
-        result = await call(client, "imagine", prompt="a kite", **given)
-        assert result["error"]["code"] != "internal"
-        assert says in result["error"]["message"]
-        assert result["next_step"]
-        assert not upstream.sandbox.request_log.submissions
+        for given, says in NONSENSE:
+            result = await call(client, "imagine", prompt="a kite", **given)
+            assert result["error"]["code"] != "internal", says
+            assert says in result["error"]["message"]
+            assert result["next_step"], says
+            assert not upstream.sandbox.request_log.submissions, says
 
 
 async def test_a_provider_without_the_default_model_uses_its_own(tmp_path: Path) -> None:
