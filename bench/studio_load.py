@@ -9,10 +9,10 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx2
@@ -30,8 +30,6 @@ from journey_mcp.studio import Studio, open_studio
 
 _CONCURRENCY = 50
 """How many tasks are made concurrently."""
-_WRITTEN = "http11.send_request_body.complete"
-
 
 _due: ContextVar[float] = ContextVar("due")
 """The deadline of the last wait that ended in this asyncio task, or in the one that started it."""
@@ -65,7 +63,7 @@ class Counts:
 
     def adapter(self, account: Account, http: httpx2.AsyncBaseTransport) -> JourneyApi:
         """Return the adapter for JourneyAPI, which counts."""
-        return _Counting(account, _Traced(http, self.trace), self)
+        return _Counting(account, _Measured(http, self.measure), self)
 
     def begin_poll(self, count: int) -> None:
         """Count a poll for this many tasks."""
@@ -73,27 +71,39 @@ class Counts:
         self.polled += count
         self._polled.set((_due.get(), count))
 
-    def trace(self, request: httpx2.Request) -> None:
+    def measure(self, request: httpx2.Request) -> None:
         """Measure the delay of a poll when its request is written."""
         polled = self._polled.get()
         if polled is None:
             return
         due, count = polled
 
-        async def trace(event: str, _info: Mapping[str, Any]) -> None:
-            if event == _WRITTEN:
-                self.delay_ms += [(self.clock.elapsed() - due) * 1000] * count
+        def written() -> None:
+            self.delay_ms += [(self.clock.elapsed() - due) * 1000] * count
 
-        request.extensions["trace"] = trace
+        request.stream = _Body(cast(httpx2.AsyncByteStream, request.stream), written)
 
 
-class _Traced(httpx2.AsyncBaseTransport):
-    def __init__(self, http: httpx2.AsyncBaseTransport, trace: Callable[[httpx2.Request], None]) -> None:
+class _Body(httpx2.AsyncByteStream):
+    """The body of a request, which reports when all of it was taken: the transport writes a small one at once."""
+
+    def __init__(self, body: httpx2.AsyncByteStream, written: Callable[[], None]) -> None:
+        self._body = body
+        self._written = written
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._body:
+            yield chunk
+        self._written()
+
+
+class _Measured(httpx2.AsyncBaseTransport):
+    def __init__(self, http: httpx2.AsyncBaseTransport, measure: Callable[[httpx2.Request], None]) -> None:
         self._http = http
-        self._trace = trace
+        self._measure = measure
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self._trace(request)
+        self._measure(request)
         return await self._http.handle_async_request(request)
 
 

@@ -47,6 +47,8 @@ class ManualLoop(asyncio.SelectorEventLoop):
         """The calendar time when the loop is created, in seconds of the Unix epoch."""
         self._seconds = 0.0
         self._threads = 0
+        self._others = frozenset(threading.enumerate())
+        """Threads of earlier loops: what they were to return there, nobody takes."""
         super().__init__(_Selector(self))
 
     def time(self) -> float:
@@ -67,7 +69,8 @@ class ManualLoop(asyncio.SelectorEventLoop):
         """Whether a thread works for this loop: time stops until it is done."""
         if self._threads > 0:
             return True
-        return any(isinstance(thread, SerialThread) and thread.pending for thread in threading.enumerate())
+        mine = (thread for thread in threading.enumerate() if thread not in self._others)
+        return any(isinstance(thread, SerialThread) and thread.pending for thread in mine)
 
     @contextmanager
     def counting_thread(self) -> Iterator[None]:

@@ -88,7 +88,7 @@ async def test_an_unknown_price_counts_in_the_unit_of_its_provider(tmp_path: Pat
     file = tmp_path / "own.toml"
     file.write_text(FREE_MODEL.format(provider="journeyapi"), encoding="utf-8")
     more = {"JOURNEY_MCP_BUDGET": "0.15usd/day,12credits/day", "JOURNEY_MCP_REGISTRY": str(file)}
-    async with make_wide_environment_without_copies(tmp_path, "bfl/submit:hang", services=TWO, **more) as here:
+    async with make_wide_environment_without_copies(tmp_path, "bfl/submit:delay=60", services=TWO, **more) as here:
         await created(here.studio, make_request(model="flux-dev", provider="bfl"))
         with pytest.raises(OverBudget, match=r"0\.15usd/day is used up: flux-dev at bfl counts 0\.1 usd"):
             await created(here.studio, make_request(model="flux-dev", provider="bfl", prompt="two"))
