@@ -47,7 +47,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         """The calendar time when the loop is created, in seconds of the Unix epoch."""
         self._seconds = 0.0
         self._threads = 0
-        self._others = frozenset(threading.enumerate())
+        self._abandoned = frozenset(_working_threads())
         """Threads of earlier loops: what they were to return there, nobody takes."""
         super().__init__(_Selector(self))
 
@@ -69,8 +69,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         """Whether a thread works for this loop: time stops until it is done."""
         if self._threads > 0:
             return True
-        mine = (thread for thread in threading.enumerate() if thread not in self._others)
-        return any(isinstance(thread, SerialThread) and thread.pending for thread in mine)
+        return any(thread not in self._abandoned for thread in _working_threads())
 
     @contextmanager
     def counting_thread(self) -> Iterator[None]:
@@ -92,6 +91,10 @@ class ManualLoop(asyncio.SelectorEventLoop):
 
     def _forget_thread(self, _future: "asyncio.Future[Any]") -> None:
         self._threads -= 1
+
+
+def _working_threads() -> Iterator[threading.Thread]:
+    return (thread for thread in threading.enumerate() if isinstance(thread, SerialThread) and thread.pending)
 
 
 class _Selector(selectors.DefaultSelector):
