@@ -1,7 +1,5 @@
 """The stream of messages to the client on stdout."""
 
-from functools import partial
-
 import anyio
 import mcp_types as types
 from anyio import to_thread
@@ -46,7 +44,7 @@ class Stdout:
             async with self._turn:
                 if not self._client.write_at_once(line):
                     # a shutdown does not wait for a client that does not read
-                    await to_thread.run_sync(partial(self._client.write, line), abandon_on_cancel=True)
+                    await to_thread.run_sync(self._client.write, line, abandon_on_cancel=True)
         except BrokenPipeError as error:
             self._lost.set()
             raise anyio.BrokenResourceError from error
