@@ -50,7 +50,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         self._seconds = 0.0
         self._threads = 0
         self._abandoned = frozenset(_working_threads())
-        """Threads of earlier loops: what they were to return there, nobody takes."""
+        """Threads with calls of earlier loops, to which their results go."""
         super().__init__(_Selector(self))
 
     def time(self) -> float:

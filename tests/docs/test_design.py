@@ -1,4 +1,4 @@
-"""The picture of the packages in docs/design.md, and the imports."""
+"""The diagram of the packages in docs/design.md, and the imports."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ PACKAGE = ROOT / "journey_mcp"
 
 
 def drawn_arrows() -> set[tuple[str, str]]:
-    """Return the arrows of the picture, from package to package."""
+    """Return the arrows of the diagram, from package to package."""
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     lines = re.findall(r"^  (.+) --> (.+)$", text, re.MULTILINE)
     return {arrow for left, right in lines for arrow in product(left.split(" & "), right.split(" & "))}
@@ -33,7 +33,7 @@ def reached_from(package: str, arrows: set[tuple[str, str]]) -> set[str]:
     return following.union(*(reached_from(below, arrows) for below in following))
 
 
-def test_the_picture_of_the_packages_shows_the_imports() -> None:
+def test_the_diagram_of_the_packages_shows_the_imports() -> None:
     """Every arrow is an import, and every import follows arrows; no arrow repeats what others show."""
     arrows = drawn_arrows()
     packages = {package for arrow in arrows for package in arrow}

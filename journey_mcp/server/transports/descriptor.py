@@ -53,7 +53,7 @@ class Descriptor:
 
     def _is_ready(self) -> None:
         if self._read is None or self._read.done():
-            self._unwatch()  # nobody reads now: the rest waits in the pipe
+            self._unwatch()  # no read waits for it: it stays in the pipe
             return
         try:
             self._read.set_result(os.read(self._number, self._most))
