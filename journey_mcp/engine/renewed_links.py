@@ -10,11 +10,10 @@ from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.upstreams import Upstreams
-from journey_mcp.net.address_policy import FetchError, TooLarge
+from journey_mcp.net.address_policy import TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
 
 _ASKED_WITHIN_S = 5.0
-_PROBED_WITHIN_S = 3.0
 _KEPT_S = 300.0
 """How long an answer counts: a signed link may work for minutes only."""
 _MOST = 1_000
@@ -89,10 +88,4 @@ class RenewedLinks:
 
     async def _works(self, url: str, task: Task) -> bool:
         """Return whether there is an image. It is asked for no content."""
-        try:
-            await self._safe_http.with_trusted(task.base_url).get(url, max_bytes=0, within_s=_PROBED_WITHIN_S)
-        except TooLarge:
-            return True
-        except FetchError:
-            return False
-        return False
+        return isinstance(await self._safe_http.with_trusted(task.base_url).probe(url), TooLarge)

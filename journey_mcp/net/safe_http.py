@@ -34,6 +34,7 @@ from journey_mcp.settings.trusted_hosts import TrustedHosts
 _MAX_REDIRECTS = 5
 _CONNECT_WITHIN_S = 5.0
 """For one of several addresses; then the next address is tried."""
+_PROBED_WITHIN_S = 3.0
 _NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _REDIRECTS = {301, 302, 303, 307, 308}
 _GONE = {403, 404, 410}
@@ -109,6 +110,17 @@ class SafeHttpClient:
                 return await self._follow(url, max_bytes)
         except TimeoutError as error:
             raise FetchError(f"it took more than {within_s:g} s") from error
+
+    async def probe(self, url: str) -> FetchError | None:
+        """Ask for a URL, for three seconds and without taking its content; return why `get` would fail.
+
+        `TooLarge` is then a URL that has content, and `None` one that has none.
+        """
+        try:
+            await self.get(url, max_bytes=0, within_s=_PROBED_WITHIN_S)
+        except FetchError as error:
+            return error
+        return None
 
     async def check(self, url: str, *, within_s: float) -> None:
         """Check whether this URL is allowed, without a connection.

@@ -29,7 +29,7 @@ from journey_mcp.media import formats, image_text, image_urls, local_files
 from journey_mcp.media.image_store import ImageStore, StoredImage
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
-from journey_mcp.net.address_policy import FetchError, Gone, is_publicly_fetchable
+from journey_mcp.net.address_policy import Gone, is_publicly_fetchable
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 from journey_mcp.store.uploads import Upload
@@ -44,7 +44,6 @@ _EXPIRES_SOON_S = 60.0
 """A link that expires within this time may have expired when the provider fetches it."""
 _SURELY_ALIVE_S = 86400.0
 """How long a link works if its provider does not say how long."""
-_PROBED_WITHIN_S = 3.0
 _LONG = 65_536
 """Longer texts are parsed in a thread."""
 _LIST = "Call fetch_task without task_ids to list the images."
@@ -271,13 +270,8 @@ class ImageFinder:
 
     async def _is_gone(self, url: str, task: Task) -> bool:
         """Return whether the host of an old link says that there is nothing any more. It is asked for no content."""
-        try:
-            await self._safe_http.with_trusted(task.base_url).get(url, max_bytes=0, within_s=_PROBED_WITHIN_S)
-        except Gone:
-            return True
-        except FetchError:  # there is content, or no answer: the link may work
-            return False
-        return False
+        # with content, or without an answer, the link may work
+        return isinstance(await self._safe_http.with_trusted(task.base_url).probe(url), Gone)
 
     async def _upload(self, wanted: UploadId, upload: Upload | None) -> Source:
         id_ = str(wanted)
