@@ -1,4 +1,4 @@
-"""Joins the sources of the gallery to the one page that is shipped, minified.
+"""Join the sources of the gallery to the one page that is shipped, minified.
 
 `UPDATE_DOCS=1 pytest tests/gallery` writes it.
 """

@@ -16,7 +16,7 @@ _MOST_IN_WINDOW = 10
 
 
 class _OneLine(logging.Formatter):
-    """Writes tracebacks on one line, and redacts secrets."""
+    """Formatter that writes tracebacks on one line, and redacts secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -28,7 +28,7 @@ class _OneLine(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """Writes a JSON object, with the fields of the record if it has any, and redacts secrets."""
+    """Formatter that writes a JSON object, with the fields of the record if it has any, and redacts secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def _visible(line: str) -> str:
 
 
 class RateLimit(logging.Filter):
-    """Passes 10 warnings or errors per minute and line of code; the next one states how many were dropped.
+    """Filter that passes 10 warnings or errors per minute and line of code; the next one states how many were dropped.
 
     Strangers and broken clients can cause any number of them. Records below warning level were asked for, and pass.
     """

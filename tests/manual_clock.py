@@ -100,7 +100,7 @@ def _working_threads() -> Iterator[threading.Thread]:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for real events, and advances the loop's time instead of waiting for it."""
+    """Selector that waits for real events, and advances the loop's time instead of waiting for it."""
 
     def __init__(self, loop: ManualLoop) -> None:
         super().__init__()

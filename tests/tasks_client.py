@@ -86,7 +86,7 @@ class Update(types.Request[Responses, Literal["tasks/update"]]):
 
 
 class Tasks(ClientExtension):
-    """Declares the extension. `Client.call_tool` then waits for the task; `begin` returns the handle."""
+    """Extension, as a client declares it. `Client.call_tool` then waits for the task; `begin` returns the handle."""
 
     identifier = EXTENSION
 

@@ -21,7 +21,7 @@ _DAY_H = 24
 
 
 class ImageLinks:
-    """Makes and verifies links. Without a base URL there are none.
+    """Signer and verifier of links. Without a base URL there are none.
 
     The first key signs; all of them verify, so that a new key can be put before the old one.
     """

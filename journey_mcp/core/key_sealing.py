@@ -8,7 +8,7 @@ _ID_LENGTH = 16
 
 
 class KeySealer:
-    """Seals keys with AES-SIV (RFC 5297), which authenticates, and seals equal keys in one context equally.
+    """Cipher for keys: AES-SIV (RFC 5297), which authenticates, and seals equal keys in one context equally.
 
     A key is bound to its context: whose it is, and where it is sent. In another row or for another address it does not
     open.

@@ -73,7 +73,7 @@ class Limit:
 
 
 class PrincipalLimits(Protocol):
-    """Knows the limits of single principals that are written elsewhere than in the setting."""
+    """Source of the limits of single principals that are written elsewhere than in the setting."""
 
     def limits_of(self, principal: Principal) -> Sequence[Limit]:
         """Return the limits of this principal alone."""

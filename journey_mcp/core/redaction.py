@@ -52,7 +52,7 @@ _DROPPED = bytes([*range(0x21), ord("\\"), 0x7F])
 
 
 class Redactor:
-    """Redacts secrets. Texts are compared by their visible ASCII characters, decoded, in lower case."""
+    """Redactor of secrets. Texts are compared by their visible ASCII characters, decoded, in lower case."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = [secret for secret in dict.fromkeys(secrets) if _is_long_enough(secret)]

@@ -12,7 +12,7 @@ _Result = TypeVar("_Result")
 
 
 class SerialThread(threading.Thread):
-    """Runs one call at a time, in order.
+    """Thread that runs one call at a time, in order.
 
     A call costs one wake-up of the thread and one of the event loop. An executor takes more than twice as long: it adds
     a future with locks of its own, and an iteration of the loop to copy its result.

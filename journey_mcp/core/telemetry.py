@@ -55,7 +55,7 @@ class Operation:
 
 
 class Recorder(Protocol):
-    """Records operations, also the end of one that began before it recorded.
+    """Recorder of operations, also of the end of one that began before it recorded.
 
     Its methods return at once, and never raise.
     """

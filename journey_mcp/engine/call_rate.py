@@ -24,7 +24,7 @@ class _Reserved:
 
 
 class CallRate:
-    """Counts the calls of principals in each minute of the calendar.
+    """Number of calls of each principal in each minute of the calendar.
 
     No more calls pass than the limit says. Of several processes, each may keep a block that another one could have
     used. While the database does not answer every call passes: none of them can store anything.

@@ -61,7 +61,7 @@ class _Job:
 
 
 class Copier:
-    """Copies finished images as `keep` says, and saves them if there is a folder for that.
+    """Copier of finished images: copies as `keep` says, and saves if there is a folder for that.
 
     Images whose links expire soon are copied by `Outcomes`, before their task ends; here those that could not be
     stored then.

@@ -71,7 +71,7 @@ def digest(
 
 
 class Deduplication:
-    """Finds the task that a call duplicates, and stores which results clients have received (acknowledged)."""
+    """Search for the task that a call duplicates, and record of the results that a client has (acknowledged)."""
 
     def __init__(self, journal: Journal, store: Store, clock: Clock) -> None:
         self._journal = journal

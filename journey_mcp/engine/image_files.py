@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class ImageFiles:
-    """Finds the copies and files of finished images.
+    """Search for the copies and files of finished images.
 
     What was found is kept as long as the task is in memory, if `is_settled` of the task with its files: nothing more is
     copied or saved of it. With `links`, images whose links expire at their provider also have links of ours.

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class InboundWebhooks:
-    """Takes in deliveries, and ends requests of which none arrived in time.
+    """Receiver of deliveries; it ends requests of which none arrived in time.
 
     `resume_polling` is called with every task that is to be polled by this process from now on.
     """

@@ -37,7 +37,7 @@ class Workers(Protocol):
 
 
 class Liveness:
-    """Records that this worker runs, and finds out which others do."""
+    """Heartbeat of this worker, and check of the others."""
 
     def __init__(self, workers: Workers, clock: Clock, worker_id: str) -> None:
         self._workers = workers

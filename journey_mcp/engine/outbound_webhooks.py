@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class OutboundWebhooks:
-    """Sends results to webhooks that `policy` allows; `render` makes the result object."""
+    """Sender of results to webhooks that `policy` allows; `render` makes the result object."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from journey_mcp.registry import Offer
 
 
 class Outcomes:
-    """Applies predictions to tasks in the journal."""
+    """Writer of predictions into the tasks of the journal."""
 
     def __init__(self, journal: Journal, blobs: Blobs) -> None:
         self._journal = journal

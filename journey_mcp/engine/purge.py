@@ -31,7 +31,7 @@ class Counts:
 
 
 class Purge:
-    """Deletes what was stored. What unfinished tasks need stays, and so does the cost of a task, for budgets."""
+    """Deletion of what was stored. What unfinished tasks need stays, and so does the cost of a task, for budgets."""
 
     def __init__(self, store: Store, images: ImageStore) -> None:
         self._store = store

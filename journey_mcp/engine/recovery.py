@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Addresses(Protocol):
-    """Knows which tasks this process can poll."""
+    """Source of the tasks that this process can poll."""
 
     def addresses(self) -> Iterable[tuple[str, str | None]]:
         """Return provider and base URL of each account; the URL is `None` where any counts."""
@@ -39,7 +39,7 @@ class Addresses(Protocol):
 
 
 class Polls(Protocol):
-    """Polls tasks."""
+    """Poller of tasks."""
 
     def add(self, task: Task, *, now: bool = False) -> None:
         """Poll a leased task until it is final; with `now`, for the first time at once."""
@@ -47,7 +47,7 @@ class Polls(Protocol):
 
 
 class Recovery:
-    """Keeps the leases of this process, takes over tasks whose lease has expired, and deletes what is too old.
+    """Renewal of this process's leases, takeover of tasks whose lease has expired, and deletion of what is too old.
 
     Only tasks at the addresses of `upstreams` are taken over; `poller` polls them. Tasks and copies of images are
     deleted `keep_s` seconds after they were made.

@@ -30,7 +30,7 @@ class _Answer:
 
 
 class RenewedLinks:
-    """Asks providers for the images of finished tasks.
+    """Requests to providers for the images of finished tasks.
 
     That is free, and is done once in five minutes for a task. A finished task never changes in the store, so what is
     found is kept in memory.

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Retention:
-    """Deletes stored images: the oldest above `max_bytes`, and those of deleted tasks.
+    """Deletion of stored images: the oldest above `max_bytes`, and those of deleted tasks.
 
     Never the images that unfinished tasks need, in whichever process: those that their requests name, and their own.
     """

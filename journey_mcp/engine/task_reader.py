@@ -22,7 +22,7 @@ _REFRESH_WITH_NEWS_S = 5.0
 
 
 class TaskReader:
-    """Reads tasks, and again when other processes notify it of changes."""
+    """Reader of tasks, which reads again when other processes notify it of changes."""
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class Wait:
 
 
 class Waiting:
-    """Waits for tasks, whichever process leases them."""
+    """Wait for tasks, whichever process leases them."""
 
     def __init__(self, reader: TaskReader, journal: Journal, clock: Clock) -> None:
         self._reader = reader

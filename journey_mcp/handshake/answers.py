@@ -79,7 +79,7 @@ def _read(*path: str) -> Any:
 
 
 class Answers:
-    """Responds to the lines of one connection as long as the SDK's response is known."""
+    """Responder to the lines of one connection, as long as the SDK's response is known."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         record = _read("recorded.json")

@@ -58,7 +58,7 @@ class Collected:
 
 
 class Splitter:
-    """Splits what arrives at line feeds; a line may come in parts."""
+    """Splitter of what arrives, at line feeds; a line may come in parts."""
 
     def __init__(self, most: int = MAX_BYTES) -> None:
         self._line = Collected(most)

@@ -41,7 +41,7 @@ class Link:
 
 
 class Blobs:
-    """Copies images into the store. A limit of 0 bytes disables copies.
+    """Copier of images into the store. A limit of 0 bytes disables copies.
 
     `on_written` is called with the bytes of every new copy.
     """

@@ -9,7 +9,7 @@ PAUSE_S = 15.0
 
 
 class CircuitBreaker:
-    """Decides whether a request to a service may be sent, by how earlier ones ended."""
+    """Decision whether a request to a service may be sent, by how earlier ones ended."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -48,7 +48,7 @@ class Content:
 
 
 class ImageStore(Protocol):
-    """Stores images under their ids. A thumbnail belongs to an image, and is deleted with it.
+    """Store of images under their ids. A thumbnail belongs to an image, and is deleted with it.
 
     `made_at` is when the task of an image was made, in seconds of the Unix epoch: the oldest are deleted first.
 

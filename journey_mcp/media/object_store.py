@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 
 class ObjectIndex(Protocol):
-    """Knows what is in the object store, as `store.objects.ObjectTable` does; raises StoreUnavailable."""
+    """Index of what is in the object store, as `store.objects.ObjectTable` is; raises StoreUnavailable."""
 
     async def add(self, stored: StoredObject) -> None:
         """Record an object; one of the same name stays as it is."""

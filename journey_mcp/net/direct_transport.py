@@ -10,7 +10,7 @@ from journey_mcp.net.http11 import Connection, Origin
 
 
 class DirectTransport(httpx2.AsyncBaseTransport):
-    """Sends requests as they are to the hosts that they name, and reuses connections for some seconds."""
+    """Transport of requests, as they are, to the hosts that they name. It reuses connections for some seconds."""
 
     def __init__(self, tls: SSLContext | None, *, max_idle: int, idle_s: float) -> None:
         if tls is not None:

@@ -78,7 +78,7 @@ _GET = _Message(method="GET", headers=_HEADERS)
 
 @dataclass(frozen=True, slots=True)
 class SafeHttpClient:
-    """Downloads from public and trusted hosts, and posts to them."""
+    """HTTP client for downloads from public and trusted hosts, and for posts to them."""
 
     trusted: TrustedHosts
     resolve: Resolver = resolve_by_system

@@ -35,7 +35,7 @@ class OpenConnection(H11Protocol):
 
 
 class WireResponse(Response):
-    """Sends an HttpResponse in the way that its `delivery` states."""
+    """Sender of an HttpResponse, in the way that its `delivery` states."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.content, response.status, response.headers, response.media_type)

@@ -30,7 +30,7 @@ class Ready:
 
 
 class Readiness:
-    """Checks the studio and its database, at most once a second."""
+    """Check of the studio and its database, at most once a second."""
 
     def __init__(self, lifespan: Lifespan, *, needs_provider: bool) -> None:
         """Check this one. `needs_provider`: with the built-in sandbox alone it is not ready."""

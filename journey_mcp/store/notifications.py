@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Notifications(Protocol):
-    """Carries the ids of tasks that have changed between the processes on the database."""
+    """Channel between the processes on the database, for the ids of tasks that have changed."""
 
     @property
     def is_live(self) -> bool:

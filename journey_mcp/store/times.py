@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class Timeline:
-    """Translates between times by the caller's clock, in seconds of the Unix epoch, and numbers of statements."""
+    """Translation between times by the caller's clock, in seconds of the Unix epoch, and numbers of statements."""
 
     def __init__(self, now: Callable[[], float], *, has_own_clock: bool) -> None:
         """Take the caller's clock, and whether the database has another one."""

@@ -35,7 +35,7 @@ class Plan:
 
 
 class Planner:
-    """Finds the attempts of a request."""
+    """Search for the attempts of a request."""
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class _Checked:
 
 
 class Creator:
-    """Makes tasks of requests. `is_listening`: this process receives providers' webhooks, so tasks get a secret.
+    """Creation of tasks. `is_listening`: this process receives providers' webhooks, so tasks get a secret.
 
     It has one collaborator for each step of the way of a call.
     """

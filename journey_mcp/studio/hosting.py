@@ -24,7 +24,7 @@ _HOUR_S = 3600
 
 
 class Hosting:
-    """Hosts images for providers."""
+    """Host of images for providers."""
 
     def __init__(self, links: ImageLinks, uploads: Uploads, images: ImageStore, clock: Clock) -> None:
         self._links = links
@@ -54,7 +54,7 @@ class Hosting:
 
 @dataclass(frozen=True, slots=True)
 class CallersHost:
-    """Hosts the images of one call."""
+    """Host of the images of one call."""
 
     base_url: str
     link_to: Callable[[StoredImage], Awaitable[str]]

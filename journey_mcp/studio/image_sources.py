@@ -70,7 +70,7 @@ class _Call:
 
 
 class ImageFinder:
-    """Finds the images that requests name."""
+    """Search for the images that requests name."""
 
     def __init__(
         self,

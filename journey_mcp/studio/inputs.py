@@ -22,7 +22,7 @@ from journey_mcp.registry import Offer
 
 
 class Fitter(Protocol):
-    """Works on the bytes of images, as `workers.Workers` does, for one caller."""
+    """Work on the bytes of images, as `workers.Workers` does it, for one caller."""
 
     async def fit(self, content: bytes, limits: formats.Limits) -> tuple[formats.ImageData, tuple[Notice, ...]]:
         """Fit an image to limits; return it, and a notice of each change. Raises NotAnImage."""
@@ -34,7 +34,7 @@ class Fitter(Protocol):
 
 
 class ImageHost(Protocol):
-    """Serves the images of a call to providers, as `hosting.CallersHost` does."""
+    """Host of the images of a call for providers, as `hosting.CallersHost` is."""
 
     def serves(self, account: Account) -> bool:
         """Return whether this provider can fetch images there."""

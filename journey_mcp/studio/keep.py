@@ -32,7 +32,7 @@ class KeepRequest:
 
 
 class Keeper:
-    """Keeps images of persons; they are deleted with age, like tasks."""
+    """Keeper of images of persons; they are deleted with age, like tasks."""
 
     def __init__(self, uploads: Uploads, workers: Workers, finder: ImageFinder, safe_http: SafeHttpClient) -> None:
         self._uploads = uploads

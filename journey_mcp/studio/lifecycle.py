@@ -31,7 +31,7 @@ _COPIED_WITHIN_S = 60.0
 
 
 class Lifecycle:
-    """Runs the loops; `drain`, `begin_shutdown`, `await_answers` and `finish_shutdown`, in this order, end the work.
+    """The loops, and their end: `drain`, `begin_shutdown`, `await_answers` and `finish_shutdown`, in this order.
 
     It has more collaborators than a class should have, since it shuts each of them down.
     """

@@ -62,7 +62,7 @@ class NoOriginal:
 
 
 class CopiesInProgress(Protocol):
-    """Knows which images are being copied."""
+    """Source of the images that are being copied."""
 
     async def wait(self, task_ids: Collection[str], seconds: float) -> None:
         """Wait, at most so long, until the images of these tasks are copied, if they ended in this process."""
@@ -70,7 +70,7 @@ class CopiesInProgress(Protocol):
 
 
 class Originals:
-    """Finds finished and kept images by id, and reads them: their copies, else their links through the SSRF guard."""
+    """Reader of finished and kept images by id: their copies, else their links through the SSRF guard."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class _Job:
 
 
 class Previews:
-    """Makes previews, for clients that show them: of each task once, with the result that first has its images.
+    """Maker of previews, for clients that show them: of each task once, with the result that first has its images.
 
     A preview that is late is continued, and belongs to the next result with its task.
     """

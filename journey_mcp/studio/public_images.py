@@ -25,7 +25,7 @@ class PublicImage:
 
 
 class PublicImages:
-    """Opens images by their links."""
+    """Access to images by their links."""
 
     def __init__(self, images: ImageStore, links: ImageLinks, clock: Clock) -> None:
         self._images = images

@@ -65,7 +65,7 @@ class _Earlier:
 
 
 class Refiner:
-    """Finds what an action needs."""
+    """Search for what an action needs."""
 
     def __init__(
         self, clients: ProviderClients, journal: Journal, reader: TaskReader, store: Store, images: ImageFinder

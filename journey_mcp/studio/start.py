@@ -23,7 +23,7 @@ _TRIES = 100
 
 
 class NewSubmitter(Protocol):
-    """Makes the submitter of a stored task."""
+    """Maker of the submitter of a stored task."""
 
     def __call__(self, task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[Notice]) -> Submitter:
         """Return a submitter that makes these attempts; `notices` are those of the first one."""
@@ -31,7 +31,7 @@ class NewSubmitter(Protocol):
 
 
 class Starter:
-    """Stores tasks and begins to submit them, within the budget and without duplicates."""
+    """Start of tasks: stored and then submitted, within the budget and without duplicates."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from journey_mcp.store.uploads import Upload
 
 
 class Uploads:
-    """Stores uploads; they are deleted with age, like tasks."""
+    """Store of uploads; they are deleted with age, like tasks."""
 
     def __init__(self, store: Store, images: ImageStore, retention: Retention, clock: Clock) -> None:
         self._store = store

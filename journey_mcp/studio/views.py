@@ -41,7 +41,7 @@ class _Shown:
 
 
 class Views:
-    """Makes views."""
+    """Maker of views."""
 
     def __init__(self, originals: Originals, thumbnails: Thumbnails) -> None:
         self._originals = originals

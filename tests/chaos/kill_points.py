@@ -34,7 +34,7 @@ class KillPoint:
 
 
 class EventMatcher:
-    """Recognises the event that a kill point names."""
+    """Recogniser of the event that a kill point names."""
 
     def __init__(self, kill_point: KillPoint) -> None:
         self._kill_point = kill_point

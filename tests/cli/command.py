@@ -1,4 +1,4 @@
-"""Runs the command line: in this process if that tests the same, otherwise as a process."""
+"""Run the command line: in this process if that tests the same, otherwise as a process."""
 
 import asyncio
 import fcntl

@@ -10,7 +10,7 @@ from journey_mcp.core.telemetry import Operation
 
 
 class Recording:
-    """Keeps what it hears."""
+    """Recorder that keeps what it hears."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str, str]] = []

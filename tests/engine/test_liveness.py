@@ -45,7 +45,7 @@ class Heartbeats:
 
 @dataclass
 class Polled:
-    """Polls tasks at one address: keeps which, and when each was taken over."""
+    """Poller of tasks at one address, which keeps which they are, and when each was taken over."""
 
     clock: ManualClock
     tasks: dict[str, float] = field(default_factory=dict)

@@ -113,7 +113,7 @@ async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]
 
 
 class Recorder:
-    """Records the cases of one route, one after another."""
+    """Recorder of the cases of one route, one after another."""
 
     def __init__(self, upstream: sandbox.Running, clients: ProviderClients, folder: Path, workers: Workers) -> None:
         self.origin = upstream.origin

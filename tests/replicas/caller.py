@@ -41,7 +41,7 @@ class Repeats:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Calls tools at one address until they are answered."""
+    """Caller of tools at one address, until they are answered."""
 
     http: httpx2.AsyncClient
     url: str

@@ -71,7 +71,7 @@ class _Request:
 
 
 class Log:
-    """Records the ends of operations."""
+    """Recorder of the ends of operations."""
 
     def __init__(self) -> None:
         self.ended_with: list[dict[str, telemetry.Value]] = []

@@ -72,7 +72,7 @@ def keep_noise(here: Environment, task: Task, number: int = 1) -> None:
 
 
 class CopiedMeanwhile:
-    """Copies an image while somebody waits for it."""
+    """Copier of an image while somebody waits for it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -120,7 +120,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 class _Making:
-    """Makes the requests of one run."""
+    """One run, with what makes its requests."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ class NotEditable(Exception):
 
 
 class Editor(Protocol):
-    """Reads a text and changes one value of it; every other byte stays."""
+    """A text of which one value is read and changed; every other byte stays."""
 
     def parse(self, text: str) -> dict[str, Any]:
         """Return the content; nothing at all is an empty object.

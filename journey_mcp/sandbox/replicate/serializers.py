@@ -16,7 +16,7 @@ _REAL_SITE = "https://replicate.com"
 
 @dataclass(frozen=True, kw_only=True)
 class Serializer:
-    """Serializes predictions in the format of one of the services."""
+    """Serializer of predictions, in the format of one of the services."""
 
     variant: Variant
     calendar: Calendar

@@ -33,7 +33,7 @@ def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookSender:
-    """Sends the webhooks of predictions."""
+    """Sender of the webhooks of predictions."""
 
     sandbox: Sandbox
     settings: ReplicateSettings

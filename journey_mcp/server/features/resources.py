@@ -73,7 +73,7 @@ _WHOLE = (
 
 
 class Reader:
-    """Reads the resources of one principal."""
+    """Reader of the resources of one principal."""
 
     def __init__(self, studio: Studio, tool_set: ToolSet, principal: Principal, *, sees_totals: bool = False) -> None:
         """Prepare. `sees_totals`: what was spent is that of all principals."""

@@ -180,7 +180,7 @@ class Subscriptions:
 
 
 class _Bus:
-    """Delivers events within this process; a `SubscriptionBus` of the SDK."""
+    """Delivery of events within this process; a `SubscriptionBus` of the SDK."""
 
     def __init__(self) -> None:
         self._listeners: dict[object, Callable[[ServerEvent], None]] = {}

@@ -47,7 +47,7 @@ class GalleryCall:
 
 
 class GalleryCalls:
-    """Runs the calls of the page."""
+    """Calls of the page."""
 
     def __init__(self, lifespan: Lifespan, confirmations: Confirmations) -> None:
         self._lifespan = lifespan

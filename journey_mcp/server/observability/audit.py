@@ -14,7 +14,7 @@ _FIELDS = ("caller", "tool", "outcome", "model", "provider", "task_id", "image_i
 
 
 class AuditLog:
-    """Logs each of them when it ends, at level info."""
+    """Log of operations: each of them when it ends, at level info."""
 
     def started(self, operation: Operation) -> None:
         """Do nothing: the end says all."""

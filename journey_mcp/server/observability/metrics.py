@@ -19,7 +19,7 @@ _TASK_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 class Metrics:
-    """Records operations as metrics, and what `totals` returned last: that is equal in all replicas of a database."""
+    """Recorder of operations as metrics, and of what `totals` returned last, which all replicas of a database share."""
 
     def __init__(self, provider: MeterProvider) -> None:
         meter = provider.get_meter("journey_mcp", __version__)

@@ -24,7 +24,7 @@ _OF_CLIENTS = {"call", "upload", "read"}
 
 
 class Tracing:
-    """Records operations as spans. A tool call has one already, which the SDK made."""
+    """Recorder of operations as spans. A tool call has one already, which the SDK made."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer

@@ -19,7 +19,7 @@ Incoming = SessionMessage | Exception
 
 
 class Outgoing(Protocol):
-    """Takes messages to the client, as the SDK's streams do."""
+    """Receiver of messages to the client, as the SDK's streams are."""
 
     async def send(self, item: SessionMessage, /) -> None:
         """Send a message.

@@ -9,7 +9,7 @@ from journey_mcp.handshake.client_connection import ClientConnection
 
 
 class Stdout:
-    """Writes messages one after another, each as a line.
+    """Writer of messages, one after another, each as a line.
 
     The SDK sends to it directly: a memory stream to a task that writes would cost two switches of tasks.
     """

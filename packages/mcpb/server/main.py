@@ -1,4 +1,4 @@
-"""Starts the server, which uv has installed from the bundle's `pyproject.toml`."""
+"""Start the server, which uv has installed from the bundle's `pyproject.toml`."""
 
 from journey_mcp.__main__ import main
 

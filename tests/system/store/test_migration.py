@@ -54,7 +54,7 @@ async def test_the_steps_lead_to_the_tables_that_the_code_names(url: str) -> Non
 
 
 class OlderServer(threading.Thread):
-    """Creates and changes tasks with the statements of the version before, until it is stopped."""
+    """Process that creates and changes tasks with the statements of the version before, until it is stopped."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
