@@ -1,14 +1,11 @@
 """Building blocks of tests: settings for a sandbox, a studio on a manual clock, servers, clients."""
 
 import asyncio
-import ipaddress
 import json
 import os
-import socket
 import sqlite3
 import ssl
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,6 +17,7 @@ import anyio
 import sqlalchemy as sa
 import trustme
 import uvicorn
+from access import refuse_other_machines
 from jsonschema import Draft202012Validator
 from manual_clock import ManualClock
 from mcp import Client
@@ -338,55 +336,11 @@ def isolate(folder: Path) -> Authority:
     """
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[name]
-    sys.addaudithook(_audit)
-    on_audit(_refuse_other_machines, "socket.connect", "socket.getaddrinfo")
+    refuse_other_machines()
     authority = Authority(trustme.CA(), folder / "authority.pem")
     authority.authority.cert_pem.write_to_path(str(authority.file))
     os.environ["SSL_CERT_FILE"] = str(authority.file)
     return authority
-
-
-_AuditHook = Callable[[str, tuple[Any, ...]], None]
-_hooks: dict[str, list[_AuditHook]] = {}
-
-
-def on_audit(hook: _AuditHook, *events: str) -> None:
-    """Call a hook on these audit events of this process, until its end.
-
-    Each hook of Python's own is called on all events, a thousand times in a test.
-    """
-    for event in events:
-        _hooks.setdefault(event, []).append(hook)
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in _hooks:
-        for hook in _hooks[event]:
-            hook(event, arguments)
-
-
-def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse connections to other machines; find no name, at once: a machine without a network asks for seconds."""
-    if event == "socket.connect" and isinstance(address := arguments[1], tuple) and not _is_here(str(address[0])):
-        raise PermissionError(f"a test connects to {address[0]}")
-    if event == "socket.getaddrinfo" and _is_name(host := arguments[0]):
-        raise socket.gaierror(socket.EAI_NONAME, f"a test looks up {host}")
-
-
-def _is_here(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
-
-
-def _is_name(host: object) -> bool:
-    """Return whether only a name server knows this host."""
-    text = host.decode() if isinstance(host, bytes) else str(host)
-    with suppress(ValueError):
-        ipaddress.ip_address(text)
-        return False
-    with suppress(OSError):  # an address in a notation of old
-        socket.inet_aton(text)
-        return False
-    return host is not None and text != "localhost"
 
 
 @contextmanager

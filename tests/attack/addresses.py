@@ -1,13 +1,12 @@
 """Image addresses: private ones in every notation, redirects to them, and names whose address changes."""
 
 import ipaddress
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from random import Random
 from typing import Any
 
+from access import connections_checked_by
 from net.sites import redirect, serving
 
 from attack.attempts import Ground, Outcome
@@ -56,22 +55,6 @@ def some_private(random: Random, count: int) -> Iterator[ipaddress.IPv4Address]:
         yield network[random.randrange(network.num_addresses)]
 
 
-_watchers: list[Callable[[Any], None]] = []
-"""What refuses connections now."""
-
-
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect":
-        for watcher in _watchers:
-            watcher(arguments[1])
-
-
-@cache
-def _install_hook() -> None:
-    """Add one hook: it cannot be removed, and each hook slows down every import, file and socket of the process."""
-    sys.addaudithook(_watch)
-
-
 @contextmanager
 def connections(*, but: int | None = None) -> Iterator[list[str]]:
     """Collect the addresses that this process tries to connect to; only this port of 127.0.0.1 is reachable."""
@@ -82,12 +65,8 @@ def connections(*, but: int | None = None) -> Iterator[list[str]]:
             made.append(address[0])
             raise PermissionError("no attack leaves this machine")
 
-    _install_hook()
-    _watchers.append(refuse)
-    try:
+    with connections_checked_by(refuse):
         yield made
-    finally:
-        _watchers.remove(refuse)
 
 
 async def _refused(safe_http: SafeHttpClient, url: str) -> bool:

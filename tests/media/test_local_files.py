@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from access import opened_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import on_audit
 
 from journey_mcp.core.text import quoted
 from journey_mcp.media.file_names import spellings
@@ -573,16 +573,6 @@ PIECES = (
     "file:",
     "@",
 )
-OPENED: list[str] = []
-IS_WATCHED = threading.local()
-
-
-def _note_opened(_event: str, arguments: tuple[object, ...]) -> None:
-    if getattr(IS_WATCHED, "on", False):
-        OPENED.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes) else "")
-
-
-on_audit(_note_opened, "open", "os.listdir", "os.scandir")
 
 
 @given(st.lists(st.sampled_from([*PIECES, "'", " ", "\u00a0", "link", "x"]) | st.characters(), max_size=8).map("".join))
@@ -592,14 +582,12 @@ def test_nothing_outside_is_ever_opened(disk: Disk, text: str) -> None:
     link = disk.allowed / "link"
     if not link.is_symlink():
         link.symlink_to(disk.outside)
-    OPENED.clear()
-    IS_WATCHED.on = True
-    try:
-        seen = disk.read(text)
-    except (NotAllowed, Unreadable) as error:
-        seen = str(error).replace(quoted(text), "").encode()
-    finally:
-        IS_WATCHED.on = False
+    with opened_files() as opened:
+        try:
+            seen = disk.read(text)
+        except (NotAllowed, Unreadable) as error:
+            seen = str(error).replace(quoted(text), "").encode()
     assert SECRET not in seen
-    assert all(Path(name) == disk.allowed for name in OPENED if Path(name).is_absolute())
-    assert not any(".." in Path(name).parts for name in OPENED)
+    paths = [Path(os.fsdecode(name)) for name in opened if not isinstance(name, int)]
+    assert all(path == disk.allowed for path in paths if path.is_absolute())
+    assert not any(".." in path.parts for path in paths)

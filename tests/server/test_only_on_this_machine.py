@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from access import opened_files
 from PIL import Image
-from support import client_of, environment_of, on_audit
+from support import client_of, environment_of
 
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
@@ -26,27 +27,15 @@ _IMAGE_ARGUMENTS = [
     ("fetch_task", "query"),
     ("cancel_task", "task_ids"),
 ]
-_watched: dict[str, list[str]] = {}
-
-
-def _note(_event: str, arguments: tuple[Any, ...]) -> None:
-    if isinstance(arguments[0], str | Path):
-        for folder, seen in _watched.items():
-            if str(arguments[0]).startswith(folder):
-                seen.append(str(arguments[0]))
-
-
-on_audit(_note, "open", "os.listdir", "os.scandir")
 
 
 @contextmanager
 def watched(folder: Path) -> Iterator[list[str]]:
-    """Collect what this process opens in a folder."""
-    seen = _watched[str(folder)] = []
-    try:
+    """Collect what this process opens in a folder, until the end of the block."""
+    seen: list[str] = []
+    with opened_files() as opened:
         yield seen
-    finally:
-        del _watched[str(folder)]
+    seen += [str(path) for path in opened if str(path).startswith(str(folder))]
 
 
 @pytest.fixture
@@ -72,7 +61,7 @@ async def test_no_argument_is_a_path(tmp_path: Path, photos: Path) -> None:
                         given = {**_given(tool, argument), argument: [text] if is_list else text}
                         result = await client.call_tool(tool, given)
                         assert result.is_error or argument == "query", (tool, argument, text)
-                assert opened == []
+            assert opened == []
             assert not upstream.sandbox.request_log.submissions
         async with client_of(read_settings(environment)) as client:
             with watched(photos) as opened:
