@@ -188,6 +188,7 @@ class ManualClock(Clock):
     async def skip(self, seconds: float) -> None:
         """Let so much time pass in jumps: what recurs every few seconds runs once per jump, as after a short sleep."""
         end = self.elapsed() + seconds
+        await self.sleep(_SETTLE_S)
         while self.elapsed() < end:
             self.advance(min(_JUMP_S, end - self.elapsed()))
             await self.sleep(_SETTLE_S)
