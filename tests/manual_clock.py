@@ -33,8 +33,6 @@ _SPINS = 100
 _JUMP_S = 60.0
 _SETTLE_S = 0.5
 """The time after a jump for the work that was due."""
-_STUCK_S = 20.0
-"""After so many real seconds a thread is taken for one that never ends, and time goes on."""
 _GRACE_S = 0.001
 """Real seconds in which bytes between two sockets of this process arrive."""
 _GRACES = 20
@@ -115,10 +113,8 @@ class _Selector(selectors.DefaultSelector):
         if events or timeout == 0:
             return events
         if timeout is None or self._loop.has_threads:
-            # only a thread, a signal or a peer can continue: no time passes until it does
-            events = super().select(_STUCK_S)
-            if events or timeout is None:
-                return events
+            # only a thread, a signal or a peer can continue: however long that takes, no time passes
+            return super().select(None)
         for _ in range(_GRACES):
             # in this order: bytes that arrive after a look for events would be neither in flight nor an event
             is_in_flight = self._has_bytes_in_flight()
