@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from anyio import to_thread
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from journey_mcp.cli import app
@@ -26,6 +28,8 @@ PATIENCE_S = 60.0
 """Limit for any process."""
 _OF_TERMINALS = {"COLUMNS", "FORCE_COLOR", "COLORTERM", "TERM_PROGRAM", "LC_TERMINAL", "KITTY_WINDOW_ID", "TMUX"}
 """Variables of the terminal in which the tests run."""
+_COMMANDS = get_command(app)
+"""Made once: Typer takes longer for that than most commands run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +80,13 @@ class CommandLine:
         unset: dict[str, str | None] = {name: None for name in os.environ if _is_ours(name)}
 
         def invoke() -> Ended:
-            done = CliRunner().invoke(
-                app, list(arguments), input=stdin, env={**unset, **self.environment}, catch_exceptions=False
-            )
-            return Ended(code=done.exit_code, out=done.stdout, err=done.stderr)
+            with CliRunner().isolation(input=stdin, env={**unset, **self.environment}) as (out, err, _):
+                with pytest.raises(SystemExit) as ended:
+                    _COMMANDS.main(arguments, prog_name=_COMMANDS.name)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                assert isinstance(ended.value.code, int)
+                return Ended(code=ended.value.code, out=out.getvalue().decode(), err=err.getvalue().decode())
 
         return await asyncio.wait_for(to_thread.run_sync(invoke), PATIENCE_S)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support import coarse
+from support import coarse, create_database
 
 from cli.command import CommandLine
 from journey_mcp.sandbox import Running, running
@@ -14,9 +14,9 @@ from journey_mcp.sandbox import Running, running
 
 @pytest.fixture
 def journey(tmp_path: Path) -> CommandLine:
-    """Return the command line without any key, with its data in a new folder."""
+    """Return the command line without any key, with an empty database in a new folder."""
     home = tmp_path / "home"
-    home.mkdir()
+    create_database(home)
     return CommandLine(home=home)
 
 

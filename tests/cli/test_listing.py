@@ -117,6 +117,7 @@ async def test_providers_on_cooldown_are_marked(journey: CommandLine, sandbox: R
 async def test_listing_needs_no_database_and_creates_none(
     journey: CommandLine, sandbox: Running, variables: dict[str, str]
 ) -> None:
+    (journey.home / "tasks.db").unlink()
     done = await journey.at_all(sandbox, **variables).run("models")
     assert (done.code, done.err, len(done.out.splitlines())) == (0, "", 1 + len(load().models))
     assert list(journey.home.iterdir()) == []

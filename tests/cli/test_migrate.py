@@ -12,6 +12,7 @@ from journey_mcp.store import Store
 async def test_an_older_database_is_migrated(journey: CommandLine) -> None:
     """Once; a new one is created, and one of a newer version is left alone."""
     file = journey.home / "tasks.db"
+    file.unlink()
     with database_of_version(file, 13):
         pass
     for _ in range(2):

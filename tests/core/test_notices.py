@@ -1,8 +1,8 @@
 """Notices are stored as a code with parameters, and become a sentence when they are shown."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -76,11 +76,11 @@ def test_a_notice_of_a_newer_version_is_shown_with_its_code(
     assert str(from_plain({"code": code, "parameters": parameters})) == shown
 
 
-def nodes() -> Iterator[ast.AST]:
-    """Yield what the package is made of, without the sentences themselves."""
-    for path in PACKAGE.rglob("*.py"):
-        if path != Path(notices.__file__):  # whose keys are strings as well
-            yield from ast.walk(ast.parse(path.read_text("utf-8")))
+@cache
+def nodes() -> list[ast.AST]:
+    """Return what the package is made of, without the sentences themselves."""
+    paths = set(PACKAGE.rglob("*.py")) - {Path(notices.__file__)}  # whose keys are strings as well
+    return [node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8")))]
 
 
 def test_every_code_is_used() -> None:

@@ -140,7 +140,7 @@ class TokenLimits:
 async def test_a_principal_has_limits_that_are_not_in_the_settings(tmp_path: Path) -> None:
     """In dollars they count credits by their price; the error says where to raise them."""
     ana = principal_of_token("ana")
-    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+    async with sandbox.running(coarse(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CREDIT_PRICE="0.01usd@journeyapi")
         async with running_studio(settings, principals=TokenLimits()) as studio:
             await studio.wait_for_new(await created(studio, make_request(**KITE), ana), 900)

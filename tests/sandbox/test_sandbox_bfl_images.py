@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from support import coarse
 
 from journey_mcp.sandbox import BflSettings, Settings
 
 from .upstream import base64_of, bfl, difference, http, listening, opened, photo
 
-INSTANT = Settings(speed=0, seed=1)
+INSTANT = coarse(speed=0, seed=1)
 IMAGE = base64_of(photo())
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from httpx2 import Response
 from manual_clock import until
+from support import coarse
 
 from journey_mcp.sandbox import JourneyApiSettings, Settings
 
 from .upstream import Upstream, difference, http, listening, opened, photo, upstream
 
-INSTANT = Settings(speed=0, seed=1)
+INSTANT = coarse(speed=0, seed=1)
 
 
 def errors(*messages: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def errors(*messages: str) -> dict[str, Any]:
 
 
 def instant(**journeyapi: Any) -> Settings:
-    return Settings(speed=0, seed=1, journeyapi=JourneyApiSettings(**journeyapi))
+    return coarse(speed=0, seed=1, journeyapi=JourneyApiSettings(**journeyapi))
 
 
 async def post(up: Upstream, path: str, **body: Any) -> Response:

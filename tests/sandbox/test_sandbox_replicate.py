@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock
 from PIL import Image
+from support import coarse
 
 from journey_mcp.sandbox import Fault, KkiaiSettings, ReplicateSettings, Settings
 
@@ -83,7 +84,7 @@ async def test_a_new_prediction_may_lack_the_fields_that_recorded_ones_lack() ->
 
 @BOTH
 async def test_one_image_is_a_url_and_several_are_a_list(service: str) -> None:
-    async with upstream(service, Settings(speed=0)) as up:
+    async with upstream(service, coarse(speed=0)) as up:
         one = await up.fetch((await up.made(aspect_ratio="16:9", output_format="jpg"))["id"])
         several = await up.fetch((await up.made(SCHNELL, num_outputs=3))["id"])
         alone = await up.fetch((await up.made(SCHNELL))["id"])
@@ -97,7 +98,7 @@ async def test_one_image_is_a_url_and_several_are_a_list(service: str) -> None:
 
 
 async def test_equal_seeds_make_equal_images() -> None:
-    async with upstream("replicate", Settings(speed=0)) as up:
+    async with upstream("replicate", coarse(speed=0)) as up:
         ids = [(await up.made(seed=seed))["id"] for seed in (7, 7, 8)]
         one, two, other = [(await up.image((await up.fetch(name))["output"])).content for name in ids]
         assert one == two != other
@@ -106,7 +107,7 @@ async def test_equal_seeds_make_equal_images() -> None:
 @BOTH
 @pytest.mark.parametrize("version", [DIFFUSION, f"stability-ai/stable-diffusion:{DIFFUSION}"])
 async def test_a_model_is_run_by_its_version(service: str, version: str) -> None:
-    async with upstream(service, Settings(speed=0)) as up:
+    async with upstream(service, coarse(speed=0)) as up:
         payload = (await up.run(version, prompt="a boat", width=128, height=64)).json()
         assert (payload["model"], payload["version"]) == ("stability-ai/stable-diffusion", DIFFUSION)
         response = await up.image((await up.fetch(payload["id"]))["output"][0])
@@ -345,7 +346,7 @@ async def test_the_services_do_not_know_each_others_predictions() -> None:
 
 @BOTH
 async def test_the_request_log_counts_by_service(service: str) -> None:
-    async with upstream(service, Settings(speed=0)) as up:
+    async with upstream(service, coarse(speed=0)) as up:
         payload = await up.made()
         await up.fetch(payload["id"])
         request_log = up.running.sandbox.request_log

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 from manual_clock import ManualClock
+from support import coarse
 
 from journey_mcp.sandbox import Fault, Settings, VtrixSettings
 from journey_mcp.sandbox.vtrix.models import MODELS
@@ -19,7 +20,7 @@ DATA_URI = f"data:image/png;base64,{IMAGE}"
 
 
 def instant(*faults: str, **choices: Any) -> Settings:
-    return Settings(speed=0, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
+    return coarse(speed=0, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
 
 
 def at_real_speed(*faults: str, **choices: Any) -> Settings:

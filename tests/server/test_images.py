@@ -246,7 +246,7 @@ async def serving_mcp(
     folder: Path, *services: str, port: int = 0, clock: ManualClock | None = None, **more: str
 ) -> AsyncIterator[tuple[Client, httpx2.AsyncClient, sandbox.Running]]:
     """Serve MCP with an address; yield a client of it, one for links, and the sandbox."""
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         base = f"http://127.0.0.1:{port}" if port else BASE
         settings = read_settings(environment_of(upstream, folder, *services, JOURNEY_MCP_SERVER_URL=base, **more))
         app = make_app(Lifespan(settings, partial(running_studio, clock=clock), is_local=False))

@@ -13,7 +13,7 @@ import httpx2
 from manual_clock import ManualClock
 from mcp.shared.inbound import encode_header_value
 from starlette.applications import Starlette
-from support import environment_of, running_studio, serving
+from support import coarse, environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.auth import tokens_file
@@ -114,7 +114,7 @@ async def _serving(
     is_service: bool,
     listening: Callable[[Starlette], AbstractAsyncContextManager[str]] = serving,
 ) -> AsyncIterator[Served]:
-    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+    async with sandbox.running(coarse(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
         access = access_of(settings, ManualClock())
         opener = partial(running_studio, principals=access.limits if access else NO_PRINCIPAL_LIMITS)
