@@ -71,8 +71,8 @@ SEED := $(or $(SEED),$(shell date +%s))
 WORKERS := 3
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 
-test: $(READY) ## the quick tests, without real processes
-	$(PYTEST) --ignore=tests/system $(ARGS)
+test: $(READY) ## the quick tests, without real processes, with a third of the random examples
+	$(PYTEST) --ignore=tests/system --hypothesis-profile=quick $(ARGS)
 
 # As root, or with sudo. Nothing is installed if both are there.
 browser: $(DRIVER) ## the browser of the system tests: installs Debian's chromium-headless-shell and fonts-dejavu-core

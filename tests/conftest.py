@@ -26,6 +26,7 @@ ENOUGH_BYTES = 1 << 30
 
 # the duration of an example depends on the load of the machine
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("tests"), max_examples=30)
 settings.load_profile("tests")
 
 count_threads()
