@@ -1,6 +1,7 @@
 """Leases: which worker writes an unfinished task, and until when it has to renew."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,14 +28,7 @@ class Leases:
         Only those at these (provider, base URL); `None` stands for any base URL. `with_own_keys`: and all that run with
         a key of the caller's own.
         """
-        at_addresses = sa.or_(
-            tasks.c.sealed_key.is_not(None) if with_own_keys else sa.false(),
-            *(
-                sa.and_(tasks.c.provider == name, sa.true() if url is None else tasks.c.base_url == url)
-                for name, url in addresses
-            ),
-        )
-        query = sa.select(*READ, tasks.c.lease_worker).where(_UNFINISHED, _HAS_EXPIRED, at_addresses)
+        query = _orphans_at(frozenset(addresses), with_own_keys=with_own_keys)
         rows = await self._database.reader.rows(query, {"now": self._timeline.to_store(now)})
         return [(task, row["lease_worker"]) for row in rows if (task := readable(row))]
 
@@ -100,6 +94,19 @@ def _padded(ids: Sequence[str]) -> list[str]:
     SQLite's driver caches the last 128 statements by their text, and one for every number of ids would fill megabytes.
     """
     return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
+
+
+@lru_cache(maxsize=16)
+def _orphans_at(addresses: frozenset[tuple[str, str | None]], *, with_own_keys: bool) -> sa.Select[Any]:
+    """Return the query for these addresses: making it takes longer than running it, and every process does so often."""
+    at_addresses = sa.or_(
+        tasks.c.sealed_key.is_not(None) if with_own_keys else sa.false(),
+        *(
+            sa.and_(tasks.c.provider == name, sa.true() if url is None else tasks.c.base_url == url)
+            for name, url in addresses
+        ),
+    )
+    return sa.select(*READ, tasks.c.lease_worker).where(_UNFINISHED, _HAS_EXPIRED, at_addresses)
 
 
 _BATCH = 512
