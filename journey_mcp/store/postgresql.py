@@ -140,6 +140,10 @@ class Postgresql:
             raise
         connection.exec_driver_sql("COMMIT")
 
+    def wait_for_locks(self, _connection: sa.Connection, *, wanted: bool) -> bool:
+        """Change nothing: statements wait for the server, if for nothing else."""
+        return wanted
+
     def is_transient(self, error: Exception) -> bool:
         """Return whether the same statement may succeed later."""
         state = _sqlstate(error)
@@ -200,7 +204,7 @@ def _connect(
     from psycopg.types.string import StrDumperUnknown  # noqa: PLC0415  # as above
 
     class TextDumper(StrDumperUnknown):
-        """Dumps a caller's text although it has a U+0000, which PostgreSQL does not take."""
+        """Dumper of a caller's text that may have a U+0000, which PostgreSQL does not take."""
 
         def dump(self, obj: str) -> Any:
             return super().dump(obj.replace("\0", "\ufffd"))

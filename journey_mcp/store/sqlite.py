@@ -32,6 +32,8 @@ _REPLACE = (
 _FOUND_IN = "journey_mcp.found_in"
 """The key of a connection's info: the state of the file at the last check of the identity, which is slower than a
 small write."""
+_WAITS = "journey_mcp.waits"
+"""The key of a connection's info: whether its statements wait for locks of other processes."""
 _LOG = "journey_mcp.log"
 """The key of a connection's info: the inodes of the files of the log beside the database, as the connection has them
 open."""
@@ -108,6 +110,14 @@ class Sqlite:
     def exclusive(self, _connection: sa.Connection, _locks: Collection[str]) -> AbstractContextManager[None]:
         """Do nothing: SQLite has one writer, and a statement sees all that was written before it."""
         return nullcontext()
+
+    def wait_for_locks(self, connection: sa.Connection, *, wanted: bool) -> bool:
+        """Let the next statements wait for locks of other processes, or fail at once; return True."""
+        if connection.info.get(_WAITS, True) is not wanted:
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"PRAGMA busy_timeout = {1000 * self.lock_wait_s if wanted else 0:.0f}")
+            connection.info[_WAITS] = wanted
+        return True
 
     def is_transient(self, error: Exception) -> bool:
         """Return whether SQLite finds the database locked, or the disk full."""
