@@ -44,6 +44,7 @@ async def test_commands_options_models_providers_actions_and_formats_are_complet
     journey: CommandLine, program: Path
 ) -> None:
     """Without a database, and none is made; standard input is not read for a prompt of `-`."""
+    (journey.home / "tasks.db").unlink()
     for words, found in {
         ("im",): ["imagine", "import"],
         ("token", "re"): ["revoke"],
@@ -116,6 +117,7 @@ async def test_what_is_wrong_is_not_shown(journey: CommandLine, program: Path, v
 async def test_a_database_that_is_locked_or_broken_has_no_tasks(journey: CommandLine, program: Path) -> None:
     """A completion does not wait for it."""
     file = journey.home / "tasks.db"
+    file.unlink()
     database = sqlite3.connect(file, isolation_level=None)
     database.execute("CREATE TABLE tasks (id TEXT)")
     assert await completed(journey, program, "fetch", "tsk") == []
