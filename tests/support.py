@@ -5,13 +5,13 @@ import json
 import os
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import sqlalchemy as sa
@@ -354,19 +354,41 @@ def database_away(folder: Path) -> Iterator[None]:
         (folder / "away.db").rename(file)
 
 
+class _Driver(sqlite3.Connection):
+    """Python's own connection to SQLite; the store runs statements on it that SQLAlchemy does not see."""
+
+    collectors: ClassVar[list[Callable[[str, Any], None]]] = []
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        for collect in self.collectors:
+            collect(sql, parameters)
+        return super().execute(sql, parameters)
+
+
+@sa.event.listens_for(sa.Engine, "do_connect")
+def _use_driver(dialect: sa.Dialect, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+    if dialect.name == "sqlite":
+        parameters["factory"] = _Driver
+
+
 @contextmanager
 def statements(part: str) -> Iterator[list[tuple[str, Any]]]:
     """Collect the SQL statements that contain this text, with their values."""
     seen: list[tuple[str, Any]] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+    def collect(statement: str, values: Any) -> None:
         if part in statement:
             seen.append((statement, values))
 
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+        collect(statement, values)
+
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    _Driver.collectors.append(collect)
     try:
         yield seen
     finally:
+        _Driver.collectors.remove(collect)
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 

@@ -48,6 +48,10 @@ class Backend(Protocol):
         """Set up a new connection; the first one creates or migrates the tables."""
         ...
 
+    def count_at_once(self, connection: sa.Connection, statement: Prepared, values: Mapping[str, Any]) -> int | None:
+        """Run a statement and return how many rows it changed; `None` if it had to wait, or failed: nothing changed."""
+        ...
+
     def check(self, connection: sa.Connection) -> bool:
         """Return, before a statement, whether the connection can be used; else a new one is.
 
@@ -58,10 +62,6 @@ class Backend(Protocol):
 
     def exclusive(self, connection: sa.Connection, locks: Collection[str]) -> AbstractContextManager[None]:
         """Let no other process run a block with one of these locks at the same time; the block runs one statement."""
-        ...
-
-    def wait_for_locks(self, connection: sa.Connection, *, wanted: bool) -> bool:
-        """Let the next statements wait for locks of other processes, or fail at once; return whether they do so."""
         ...
 
     def is_transient(self, error: Exception) -> bool:
@@ -167,18 +167,12 @@ class Connection:
             self._thread.stop()
 
     def _count_at_once(self, statement: Prepared, values: Mapping[str, Any] | None) -> int | None:
-        """Run a statement in the event loop; return `None` if it did not run, or failed: the thread can wait."""
+        """Run a statement in the event loop; return `None` if it did not run: the thread can wait, and says why."""
         connection = self._connected
         if connection is None or self._last_took_s > self._quick_s or self.pending:
             return None
-        if not self._backend.wait_for_locks(connection, wanted=False):
-            return None
-        try:
-            self._backend.check(connection)
-            with self._measured():
-                return _row_count(statement.execute(connection, values or {}))
-        except (SQLAlchemyError, StoreUnavailable):
-            return None
+        with self._measured():
+            return self._backend.count_at_once(connection, statement, values or {})
 
     @contextmanager
     def _measured(self) -> Iterator[None]:
@@ -198,7 +192,6 @@ class Connection:
         is_sent = False
         try:
             connection = self._connected or self._connect()
-            self._backend.wait_for_locks(connection, wanted=True)
             if not self._backend.check(connection):
                 self._disconnect()
                 connection = self._connect()

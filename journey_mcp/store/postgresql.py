@@ -14,6 +14,7 @@ from journey_mcp.store.address import without_password
 from journey_mcp.store.advisory_locks import lock_statements
 from journey_mcp.store.connection import cause
 from journey_mcp.store.migrations import identity_of, migrate
+from journey_mcp.store.prepared import Prepared
 
 if TYPE_CHECKING:
     import psycopg
@@ -140,9 +141,8 @@ class Postgresql:
             raise
         connection.exec_driver_sql("COMMIT")
 
-    def wait_for_locks(self, _connection: sa.Connection, *, wanted: bool) -> bool:
-        """Change nothing: statements wait for the server, if for nothing else."""
-        return wanted
+    def count_at_once(self, _connection: sa.Connection, _statement: Prepared, _values: Mapping[str, Any]) -> None:
+        """Return `None`: every statement waits for the server."""
 
     def is_transient(self, error: Exception) -> bool:
         """Return whether the same statement may succeed later."""

@@ -20,10 +20,13 @@ class Prepared:
 
     def execute(self, connection: sa.Connection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
         """Execute it; `values` are by the names of the statement's parameters."""
-        dialect = connection.dialect
+        return connection.exec_driver_sql(*self.for_driver(connection.dialect, values))
+
+    def for_driver(self, dialect: sa.Dialect, values: Mapping[str, Any]) -> tuple[str, Any]:
+        """Return the text and the parameters as the driver takes them."""
         if dialect.name not in self._compiled:
             self._compiled[dialect.name] = _Compiled.of(self._statement, dialect)
-        return connection.exec_driver_sql(*self._compiled[dialect.name].with_values(values))
+        return self._compiled[dialect.name].with_values(values)
 
 
 class _Compiled(NamedTuple):

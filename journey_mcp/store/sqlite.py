@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from journey_mcp.core.next_steps import NextStep, ask_person
 from journey_mcp.store.address import file_of, without_password
 from journey_mcp.store.connection import cause
 from journey_mcp.store.migrations import identity_of, migrate
+from journey_mcp.store.prepared import Prepared
 
 _LOCK_WAIT_S = 10.0
 """How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
@@ -80,7 +81,7 @@ class Sqlite:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             migrate(connection, self._now())
             self._identity = identity_of(connection)
-        self.check(connection)
+        self._check(connection)
 
     def check(self, connection: sa.Connection) -> bool:
         """Verify that the database was not deleted, emptied or replaced; return True.
@@ -88,9 +89,14 @@ class Sqlite:
         Raises:
             StoreUnavailable: names the database.
         """
+        self._wait_for_locks(connection, wanted=True)
+        self._check(connection)
+        return True
+
+    def _check(self, connection: sa.Connection) -> None:
         state = self._state(connection, self._check_file())
         if state == connection.info.get(_FOUND_IN):
-            return True
+            return
         try:
             # SQLite's cached pages say nothing about a file that another program has overwritten
             connection.exec_driver_sql("PRAGMA shrink_memory")
@@ -105,19 +111,28 @@ class Sqlite:
         if found != self._identity or self._has_stale_log:
             raise self._replaced()
         connection.info[_FOUND_IN] = state
-        return True
 
     def exclusive(self, _connection: sa.Connection, _locks: Collection[str]) -> AbstractContextManager[None]:
         """Do nothing: SQLite has one writer, and a statement sees all that was written before it."""
         return nullcontext()
 
-    def wait_for_locks(self, connection: sa.Connection, *, wanted: bool) -> bool:
-        """Let the next statements wait for locks of other processes, or fail at once; return True."""
+    def count_at_once(self, connection: sa.Connection, statement: Prepared, values: Mapping[str, Any]) -> int | None:
+        """Run a statement, without SQLAlchemy; return `None` at a lock of another process, or an error."""
+        driver = _driver_of(connection)
+        try:
+            self._wait_for_locks(connection, wanted=False)
+            self._check(connection)
+            changed: int = driver.execute(*statement.for_driver(connection.dialect, values)).rowcount
+        except (sqlite3.Error, SQLAlchemyError, StoreUnavailable):
+            return None
+        return changed
+
+    def _wait_for_locks(self, connection: sa.Connection, *, wanted: bool) -> None:
+        """Let the next statements wait for locks of other processes, or fail at once."""
         if connection.info.get(_WAITS, True) is not wanted:
-            driver: Any = connection.connection.driver_connection
-            driver.execute(f"PRAGMA busy_timeout = {1000 * self.lock_wait_s if wanted else 0:.0f}")
+            wait_s = self.lock_wait_s if wanted else 0
+            _driver_of(connection).execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")
             connection.info[_WAITS] = wanted
-        return True
 
     def is_transient(self, error: Exception) -> bool:
         """Return whether SQLite finds the database locked, or the disk full."""
@@ -145,8 +160,7 @@ class Sqlite:
         if file is None:
             return object()
         try:
-            driver: Any = connection.connection.driver_connection
-            (others_commits,) = driver.execute("PRAGMA data_version").fetchone()
+            (others_commits,) = _driver_of(connection).execute("PRAGMA data_version").fetchone()
         except sqlite3.Error:
             return object()
         return file.st_size, file.st_mtime_ns, file.st_ctime_ns, others_commits
@@ -169,6 +183,11 @@ class Sqlite:
 
     def _stat(self) -> os.stat_result | None:
         return _stat(self._file) if self._file is not None else None
+
+
+def _driver_of(connection: sa.Connection) -> Any:
+    """Return the connection of Python's own driver, which raises `sqlite3.Error`."""
+    return connection.connection.driver_connection
 
 
 def _stat(file: Path) -> os.stat_result | None:

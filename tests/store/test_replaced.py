@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
-from support import created, database_of_version, make_environment_without_copies, make_request
+from support import created, database_of_version, make_environment_without_copies, make_request, statements
 
 from journey_mcp.core.errors import OverBudget, SetupError, StoreUnavailable
 from journey_mcp.core.predictions import Status
@@ -257,23 +257,15 @@ async def test_two_databases_never_have_one_identity(tmp_path: Path) -> None:
 
 async def test_a_database_that_no_other_process_has_changed_is_not_checked_again(tmp_path: Path) -> None:
     """Three statements for each one would make every call slower."""
-    run: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-        run.append(statement.split(maxsplit=1)[0])
-
     async with (
         open_store(f"sqlite:///{tmp_path / 'tasks.db'}") as store,
         open_store(f"sqlite:///{tmp_path / 'tasks.db'}") as other,
     ):
-        sa.event.listen(sa.Engine, "before_cursor_execute", note)
-        try:
-            await store.tasks.add(replace(TASK, id="tsk_0"), worker_id="me", lease_until=200)
+        await store.tasks.add(replace(TASK, id="tsk_0"), worker_id="me", lease_until=200)
+        with statements(" FROM identity") as checks:
             await save_the_first(store)
-            assert run == ["INSERT", "UPDATE"]
+            assert checks == []
             await other.tasks.add(replace(TASK, id="tsk_other"), worker_id="other", lease_until=200)
-            run.clear()
+            checks.clear()
             await save_the_first(store)
-            assert run == ["PRAGMA", "SELECT", "UPDATE"]
-        finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+            assert len(checks) == 1
