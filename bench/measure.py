@@ -25,7 +25,7 @@ Call = tuple[str, Mapping[str, Any]]
 
 _ECHO: Call = ("echo", {"text": "a lighthouse at dusk"})
 _UNTIMED_CALLS = 50
-_BLOCKS = 10
+_BLOCKS = 5
 """The calls are split into this many blocks, so that the servers take turns."""
 IN_FLIGHT = (1, 16)
 """How many calls are in flight while calls per second are measured."""
@@ -154,11 +154,6 @@ def _measure_first_answer(samples: Samples, server: str, client: StdioClient) ->
     samples.add(f"Start to the result of a first call, {client.era}", server, _ms_since(client.started))
 
 
-def by_block(era: Era) -> str:
-    """Return the figure for the medians of the blocks of calls."""
-    return f"`imagine`, {era}, by block"
-
-
 def measure_calls(samples: Samples, era: Era, amounts: Amounts, environment: Mapping[str, str], folder: Path) -> None:
     """Measure calls of warm servers in turn, and a flush to their disk between the blocks."""
     with _started(OURS, environment, folder, era) as ours, _started(BARE, environment, folder, era) as bare:
@@ -169,10 +164,8 @@ def measure_calls(samples: Samples, era: Era, amounts: Amounts, environment: Map
         for _ in range(_BLOCKS):
             imagines = [_imagine(number) for number in range(amounts.calls // _BLOCKS)]
             samples.add(f"fsync, {era}", OURS, *_flushes(folder))
-            for server, client, calls in ((OURS, ours, imagines), (BARE, bare, [_ECHO] * len(imagines))):
-                times = _timed(client, calls)
-                samples.add(f"`imagine`, {era}", server, *times)
-                samples.add(by_block(era), server, statistics.median(times))
+            samples.add(f"`imagine`, {era}", OURS, *_timed(ours, imagines))
+            samples.add(f"`imagine`, {era}", BARE, *_timed(bare, [_ECHO] * len(imagines)))
             for in_flight in IN_FLIGHT:
                 figure, count = f"`fetch_task`, {era}, {in_flight} in flight", amounts.fetches // _BLOCKS
                 samples.add(figure, OURS, _per_second(ours, [fetch] * count, in_flight))

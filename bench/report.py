@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.client import ERAS, Era
+from bench.client import ERAS
 from bench.commands import HELP, IMPORT, TYPER
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLED, POLLED_ONE_BY_ONE, POLLS
-from bench.measure import BARE, IN_FLIGHT, OURS, Samples, by_block
+from bench.measure import BARE, IN_FLIGHT, OURS, Samples
 from bench.over_http import figure as http_figure
 from bench.views import VIEWED
 from bench.views import figure as view_figure
@@ -50,9 +50,7 @@ in turn on this machine: {machine}.
 - **Memory**: resident memory when the SDK answers.
 - **First call**: an `imagine` as soon as the tools are listed, with a new database. The bare server's tool only echoes.
 - **`imagine`**: a whole call over stdio. The upstream answers at once; the task is stored before the request leaves,
-  and with its answer. The bare server's tool only echoes. Ten blocks of calls alternate with ten of the echo. Other
-  work on the machine or its host delays a call that waits for a disk and another process more than an echo, so the
-  limit is for the median of the quietest block of each.
+  and with its answer. The bare server's tool only echoes.
 - **fsync**: 4 KiB written and flushed to the same disk between those calls (`TMPDIR` chooses the disk).
 - **`fetch_task`**: repeated calls for one finished task.
 - **CPU over HTTP**: CPU time of the server's process per call of `fetch_task` for one finished task, which is in memory
@@ -164,8 +162,7 @@ def _calls(samples: Samples) -> Iterator[Row]:
     for era in ERAS:
         # measured between the calls: other work on the disk makes flushes many times slower
         yield Row(figure=f"fsync, {era}", ours=_cell(samples, f"fsync, {era}", OURS, "ms"))
-        yield _compared(samples, f"`imagine`, {era}", None)
-        yield _quietest(samples, era)
+        yield _compared(samples, f"`imagine`, {era}", IMAGINE_LIMIT)
         yield _slowest(samples, f"`imagine`, {era}", IMAGINE_P99_LIMIT)
 
 
@@ -209,12 +206,6 @@ def _compared(
     beside = beside or (figure, BARE)
     ratio = samples.median(figure, OURS) / samples.median(*beside)
     return _rated(figure, _cell(samples, figure, OURS, unit), _cell(samples, *beside, unit), ratio, limit)
-
-
-def _quietest(samples: Samples, era: Era) -> Row:
-    ours_ms, bare_ms = (min(samples.get(by_block(era), server)) for server in (OURS, BARE))
-    figure = f"`imagine`, {era}, quietest block"
-    return _rated(figure, f"{ours_ms:.2f} ms", f"{bare_ms:.2f} ms", ours_ms / bare_ms, IMAGINE_LIMIT)
 
 
 def _slowest(samples: Samples, figure: str, limit: float) -> Row:

@@ -5,7 +5,7 @@ from bench.client import ERAS
 from bench.commands import COMMANDS, HELP, IMPORT, TYPER
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLED, POLLED_ONE_BY_ONE, POLLS
-from bench.measure import BARE, OURS, Samples, by_block
+from bench.measure import BARE, OURS, Samples
 from bench.over_http import figure as http_figure
 from bench.report import command_rows, help_rows, listing_rows, render, rows, view_rows
 from bench.views import VIEWED
@@ -19,7 +19,6 @@ FIGURES = [
     "`tools/list`",
     *(f"Start to the result of a first call, {era}" for era in ERAS),
     *(f"`imagine`, {era}" for era in ERAS),
-    *(by_block(era) for era in ERAS),
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
     *(http_figure(era) for era in ERAS),
     *(PER_TASK, PER_CALL, POLL_DELAY, POLLS),
