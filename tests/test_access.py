@@ -1,4 +1,4 @@
-"""What tests are told of connections and files."""
+"""Connections that are refused, and files whose opening is seen."""
 
 import os
 import socket

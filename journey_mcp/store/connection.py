@@ -20,7 +20,7 @@ from journey_mcp.store.prepared import Prepared
 _Result = TypeVar("_Result")
 
 _QUICK_S = 0.001
-"""The event loop serves nobody for so long; a commit takes a quarter of it on a fast disk."""
+"""How long a statement may block the event loop; on a fast disk a commit takes a quarter of that."""
 
 
 class Conflict(StoreUnavailable):

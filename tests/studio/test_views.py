@@ -72,7 +72,7 @@ def keep_noise(here: Environment, task: Task, number: int = 1) -> None:
 
 
 class CopiedMeanwhile:
-    """Copier of an image while somebody waits for it."""
+    """Background copies, of which one ends while a caller waits for its image."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
