@@ -5,6 +5,7 @@ finish, and prints the delay and the number of polls. The studio is the server's
 measure.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -38,7 +39,7 @@ _due: ContextVar[float] = ContextVar("due")
 class DeadlineClock(Clock):
     """Real time that records the deadline of each wait."""
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait as `Clock` does."""
         due = self.elapsed() + seconds
         came = await super().wait(event, seconds)

@@ -173,7 +173,7 @@ class ManualClock(Clock):
         """Return the loop's time."""
         return self._loop.time()
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait for the event for at most `seconds`, but at least one step of time: less would not advance it."""
         return await super().wait(event, max(seconds, _STEP_S))
 

@@ -1,5 +1,6 @@
 """The clock, which is passed in: tests move it by hand, and no other module reads the time."""
 
+import asyncio
 import time
 
 import anyio
@@ -20,7 +21,7 @@ class Clock:
         """Suspend this coroutine."""
         await anyio.sleep(seconds)
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait for the event, at most so long; return whether it is set."""
         with anyio.move_on_after(seconds):
             await event.wait()
@@ -31,7 +32,7 @@ class Wakeup:
     """A notification that wakes a loop before its next deadline."""
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._event = asyncio.Event()
 
     def notify(self) -> None:
         """Let the loop check again now, or right after its present work."""
@@ -40,5 +41,5 @@ class Wakeup:
     async def wait(self, clock: Clock, seconds: float) -> bool:
         """Wait for a notification since the last wait, at most so long; return whether there was one."""
         is_notified = await clock.wait(self._event, seconds)
-        self._event = anyio.Event()
+        self._event.clear()
         return is_notified

@@ -3,6 +3,7 @@
 The process that finishes a task copies its images. If it dies before it has, the next one that starts does.
 """
 
+import asyncio
 import logging
 import math
 from collections.abc import Collection, Coroutine
@@ -56,7 +57,7 @@ class Copies:
         """When the store is read for what other processes left, and for what failed."""
         self._misses_some = True
         """Tasks may have ended whose images no process copies."""
-        self._wakeup, self._ended = Wakeup(), anyio.Event()
+        self._wakeup, self._ended = Wakeup(), asyncio.Event()
         self._is_shutting_down = False
 
     def on_task_changed(self, task: Task) -> None:
@@ -194,4 +195,4 @@ class Copies:
 
     def _notify_waits(self) -> None:
         self._ended.set()
-        self._ended = anyio.Event()
+        self._ended = asyncio.Event()

@@ -3,13 +3,12 @@
 A task whose lease was lost belongs to another process: what this process still learns of it is dropped.
 """
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
-
-import anyio
 
 from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock
@@ -54,7 +53,7 @@ class Journal:
         """Waits end at once."""
         self._listeners: list[Callable[[Task], None]] = []
         self._on_acquired: list[Callable[[Task], None]] = []
-        self._in_order: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._in_order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """Changes of one task reach the store in the order in which they were made; others do not wait for them."""
 
     def __contains__(self, task_id: str) -> bool:
@@ -164,9 +163,9 @@ class Journal:
             await self._news.notify(task_id)
         return after
 
-    def _order_of(self, task_id: str) -> anyio.Lock:
+    def _order_of(self, task_id: str) -> asyncio.Lock:
         if (lock := self._in_order.get(task_id)) is None:
-            lock = self._in_order[task_id] = anyio.Lock(fast_acquire=True)
+            lock = self._in_order[task_id] = asyncio.Lock()
         return lock
 
     async def _save(self, task: Task) -> bool:

@@ -4,6 +4,7 @@ The queue is in the store, so all processes on one database share an account's s
 whether its head of the queue is the first of all, and whether there is room.
 """
 
+import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,7 +67,7 @@ class _Entry:
     """Its next slot was granted before the task was stored."""
     delay_s: float = 0.0
     """How long it waits before it asks for its next slot."""
-    wakeup: anyio.Event = field(default_factory=anyio.Event)
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def may_move(self) -> bool:
         """Return whether another provider may run the task."""
@@ -244,7 +245,7 @@ class AccountQueue:
     async def _wait(self, entry: _Entry, max_wait_s: float) -> None:
         silent_since: float | None = None
         while (task := self._journal.get(entry.task_id)) and not task.status.is_final:
-            entry.wakeup = anyio.Event()
+            entry.wakeup = asyncio.Event()
             if self._is_closed:
                 raise _closed()
             refreshed_at, is_paused = self._now(), self._pause_left_s() > 0

@@ -1,6 +1,6 @@
 """Changes of some tasks, for a caller that waits for them."""
 
-import anyio
+import asyncio
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.tasks import Task
@@ -12,12 +12,12 @@ class Watch:
     def __init__(self) -> None:
         self._changed: dict[str, Task] = {}
         self._stale: set[str] = set()
-        self._event = anyio.Event()
+        self._event = asyncio.Event()
 
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Wait until one has changed, or may have changed, at most so long."""
         if not (self._changed or self._stale):
-            self._event = anyio.Event()
+            self._event.clear()
             await clock.wait(self._event, seconds)
 
     def take(self) -> tuple[dict[str, Task], set[str]]:

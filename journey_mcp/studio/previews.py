@@ -1,5 +1,6 @@
 """Previews: one small JPEG of a task that has just finished, made in the background so that no result waits for it."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 class _Job:
     """One preview that is being made."""
 
-    done: anyio.Event = field(default_factory=anyio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
     view: View | None = None
 
 

@@ -1,5 +1,6 @@
 """Recovery of a task whose process died, by how far its request had come."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -156,12 +157,32 @@ async def test_a_task_that_is_leased_here_but_not_in_memory_ends(tmp_path: Path)
         assert ended.failure.code == "not_submitted"
 
 
+class NoUpstreams:
+    """Nothing is polled or taken over."""
+
+    def addresses(self) -> list[tuple[str, str | None]]:
+        """Return none."""
+        return []
+
+    def serves(self, task: Task) -> bool:
+        """Never."""
+        raise AssertionError(task.id)
+
+    def lacks_key_of(self, task: Task) -> bool:
+        """Never."""
+        raise AssertionError(task.id)
+
+    def add(self, task: Task, *, now: bool = False) -> None:
+        """Never."""
+        raise AssertionError(task.id, now)
+
+
 class SleepyClock(ManualClock):
     """A machine that is suspended for an hour in each of its first pauses."""
 
     sleeps = 2
 
-    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait, and perhaps wake up an hour later."""
         is_set = await super().wait(event, seconds)
         if self.sleeps:

@@ -1,5 +1,7 @@
 """The stream of messages to the client on stdout."""
 
+import asyncio
+
 import anyio
 import mcp_types as types
 from anyio import to_thread
@@ -18,7 +20,7 @@ class Stdout:
         """Take the connection, and the id of a request whose response the client has already."""
         self._client = client
         self._surplus = surplus
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._turn = asyncio.Lock()
         self._lost = anyio.Event()
 
     async def aclose(self) -> None:
