@@ -79,6 +79,8 @@ class Recovery:
         self._purge_at = -math.inf
         self._keyless_since: Mapping[str, float] = {}
         """Since when this process sees tasks without a worker whose caller's key it cannot open."""
+        self._wakes_at = math.inf
+        """Until when, by `Clock.elapsed`, it sleeps at most; infinite while it works."""
         self._acquired = Wakeup()
 
     async def run(self) -> None:
@@ -86,7 +88,7 @@ class Recovery:
 
         Between two cycles it sleeps until the next renewal or expiry, at most for the length of a lease.
         """
-        self._journal.on_acquired(lambda _task: self._acquired.notify())
+        self._journal.on_acquired(self._on_acquired)
         due = self._clock.now()
         while True:
             pause_s, has_failed = RENEW_AFTER_S, False
@@ -126,12 +128,18 @@ class Recovery:
 
     async def _sleep(self, seconds: float) -> float:
         """Sleep until the next cycle, which an acquired task brings forward; return when it was due by the calendar."""
-        wake_at, due = self._clock.elapsed() + seconds, self._clock.now() + seconds
-        while (left_s := wake_at - self._clock.elapsed()) > 0:
+        self._wakes_at, due = self._clock.elapsed() + seconds, self._clock.now() + seconds
+        while (left_s := self._wakes_at - self._clock.elapsed()) > 0:
             if await self._acquired.wait(self._clock, left_s):
-                wake_at = min(wake_at, self._clock.elapsed() + RENEW_AFTER_S)
+                self._wakes_at = min(self._wakes_at, self._clock.elapsed() + RENEW_AFTER_S)
                 due = min(due, self._clock.now() + RENEW_AFTER_S)
+        self._wakes_at = math.inf
         return due
+
+    def _on_acquired(self, _task: Task) -> None:
+        """End the sleep, unless it ends early enough for the task: most tasks come while others are leased."""
+        if self._wakes_at > self._clock.elapsed() + RENEW_AFTER_S:
+            self._acquired.notify()
 
     async def _take_over(self, now: float) -> None:
         journal = self._journal

@@ -2,10 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -31,7 +33,8 @@ from journey_mcp.engine.recovery import RENEW_AFTER_S, Recovery
 from journey_mcp.engine.retention import Retention
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.providers.http import MAX_SUBMIT_S
-from journey_mcp.store import open_store
+from journey_mcp.store import Store, open_store
+from journey_mcp.store.leases import Leases
 from journey_mcp.studio import Studio
 
 
@@ -157,26 +160,6 @@ async def test_a_task_that_is_leased_here_but_not_in_memory_ends(tmp_path: Path)
         assert ended.failure.code == "not_submitted"
 
 
-class NoUpstreams:
-    """Nothing is polled or taken over."""
-
-    def addresses(self) -> list[tuple[str, str | None]]:
-        """Return none."""
-        return []
-
-    def serves(self, task: Task) -> bool:
-        """Never."""
-        raise AssertionError(task.id)
-
-    def lacks_key_of(self, task: Task) -> bool:
-        """Never."""
-        raise AssertionError(task.id)
-
-    def add(self, task: Task, *, now: bool = False) -> None:
-        """Never."""
-        raise AssertionError(task.id, now)
-
-
 class SleepyClock(ManualClock):
     """A machine that is suspended for an hour in each of its first pauses."""
 
@@ -294,6 +277,98 @@ async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_pa
         leases = connection.execute("SELECT lease_until FROM tasks").fetchall()
         connection.close()
         assert [lease for (lease,) in leases] == pytest.approx([acquired_at + 22 + LEASE_S] * 2, abs=0.1)
+
+
+class NoUpstreams:
+    """Nothing is polled or taken over."""
+
+    def addresses(self) -> list[tuple[str, str | None]]:
+        """Return none."""
+        return []
+
+    def serves(self, task: Task) -> bool:
+        """Never."""
+        raise AssertionError(task.id)
+
+    def lacks_key_of(self, task: Task) -> bool:
+        """Never."""
+        raise AssertionError(task.id)
+
+    def add(self, task: Task, *, now: bool = False) -> None:
+        """Never."""
+        raise AssertionError(task.id, now)
+
+
+def recovery_of(journal: Journal, store: Store, clock: ManualClock, folder: Path) -> Recovery:
+    """Return a recovery without upstreams."""
+    retention = Retention(ImageFolder(folder), store, clock, max_bytes=1)
+    liveness = Liveness(store.workers, clock, journal.worker_id)
+    return Recovery(journal, store, clock, NoUpstreams(), NoUpstreams(), retention, liveness, keep_s=1e9)
+
+
+class CountingClock(ManualClock):
+    """Counts the waits of a loop."""
+
+    waits = 0
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Count, and wait."""
+        self.waits += 1
+        return await super().wait(event, seconds)
+
+
+async def test_tasks_that_come_while_one_is_leased_do_not_wake_the_loop(tmp_path: Path) -> None:
+    """It wakes for the first one, and to renew all of them."""
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
+        clock = CountingClock()
+        journal = Journal(store, clock, store.notifications)
+        async with anyio.create_task_group() as group:
+            group.start_soon(recovery_of(journal, store, clock, tmp_path).run)
+            await clock.sleep(1)
+            assert clock.waits == 1
+            for number in range(100):
+                await journal.add(replace(left_behind("u"), id=f"tsk_{number}"))
+                await clock.sleep(0.01)
+            assert clock.waits == 2
+            with statements(RENEWAL) as renewals:
+                await clock.sleep(RENEW_AFTER_S)
+            assert (clock.waits, len(renewals)) == (3, 1)
+            group.cancel_scope.cancel()
+
+
+class LateNews:
+    """The leases of a store, where a task is acquired just after they were read."""
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+        self.acquire: Callable[[], Awaitable[object]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leases, name)
+
+    async def next_expiry(self, **given: Any) -> float | None:
+        """Return when the next lease expires."""
+        found = await self._leases.next_expiry(**given)
+        acquire, self.acquire = self.acquire, None
+        if acquire:
+            await acquire()
+        return found
+
+
+async def test_a_task_that_is_acquired_at_the_end_of_a_cycle_is_renewed_in_time(tmp_path: Path) -> None:
+    """The loop has decided by then to sleep for the length of a lease."""
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
+        store.leases = leases = cast(Any, LateNews(store.leases))
+        clock = ManualClock()
+        journal = Journal(store, clock, store.notifications)
+        async with anyio.create_task_group() as group:
+            group.start_soon(recovery_of(journal, store, clock, tmp_path).run)
+            await clock.sleep(1)
+            leases.acquire = partial(journal.add, left_behind("u"))
+            with statements(RENEWAL) as renewals:
+                await clock.sleep(LEASE_S - 1 + RENEW_AFTER_S + 0.1)
+            assert len(renewals) == 1
+            group.cancel_scope.cancel()
 
 
 async def test_a_request_that_waits_for_its_webhook_ends_also_after_a_second_take_over(tmp_path: Path) -> None:
