@@ -50,7 +50,7 @@ POLL_TIMEOUT_S = 20.0
 """A poll is answered at once, or repeated."""
 
 # a request is bounded as a whole: a timer for each of its reads and writes would only cost time
-_TIMEOUTS = httpx2.Timeout(None, connect=10.0).as_dict()
+_EXTENSIONS = {"timeout": httpx2.Timeout(None, connect=10.0).as_dict()}
 # A kept connection that the server closes at the same moment would leave a paid request unconfirmed,
 # so connections are reused only within one burst of calls.
 _MAX_IDLE, _IDLE_S = 20, 2.0
@@ -204,13 +204,31 @@ def http_request(
     try:
         sent = _sendable({auth.header: auth.value, "accept": "application/json", **(headers or {})})
         # built here and not by the client, which would merge its defaults into every request
-        request = httpx2.Request(method, url, headers=sent, json=body, files=files, extensions={"timeout": _TIMEOUTS})
+        if files is None:
+            request = _json_request(method, url, sent, body)
+        else:
+            request = httpx2.Request(method, url, headers=sent, files=files, extensions=_EXTENSIONS)
     except (TypeError, ValueError) as error:  # also what UTF-8 cannot encode
         raise SetupError(
             f"The request to {url.host} cannot be written: {_reason(error, redactor_of(*auth.secrets))}.",
             next_step="Nothing was sent or charged. Change the arguments, or look at the provider's key.",
         ) from None
     return Later(partial(_sent, http, request, redactor_of(*auth.secrets), timeout_s))
+
+
+def _json_request(method: str, url: httpx2.URL, headers: Mapping[str, str], body: Any) -> httpx2.Request:
+    """Return a request as httpx2 makes it from `json`, with all of its headers: completing them takes twice as long."""
+    text = "" if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    content = text.encode()
+    length = {} if method == "GET" and body is None else {"Content-Length": str(len(content))}
+    kind = {} if body is None else {"Content-Type": "application/json"}
+    return httpx2.Request(
+        method,
+        url,
+        headers={"Host": url.netloc.decode("ascii"), **headers, **length, **kind},
+        stream=httpx2.ByteStream(content),
+        extensions=_EXTENSIONS,
+    )
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
@@ -231,7 +249,8 @@ async def _sent(
     http: httpx2.AsyncBaseTransport, request: httpx2.Request, redactor: Redactor, timeout_s: float
 ) -> HttpResponse:
     host = request.url.host
-    request.headers.update(telemetry.trace_headers())
+    if trace := telemetry.trace_headers():
+        request.headers.update(trace)
     try:
         async with asyncio.timeout(timeout_s):
             response = await http.handle_async_request(request)
@@ -248,7 +267,7 @@ async def _sent(
         status=response.status_code,
         body=body,
         text=text[:2000],
-        retry_after_s=_seconds(response.headers.get("retry-after")),
+        retry_after_s=_seconds(response.headers.get("retry-after")) if response.is_error else None,
     )
 
 
