@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -171,14 +171,13 @@ class Connection:
         connection = self._connected
         if connection is None or self._last_took_s > self._quick_s or self.pending:
             return None
-        with self._measured():
-            return self._backend.count_at_once(connection, statement, values or {})
+        return self._measured(lambda: self._backend.count_at_once(connection, statement, values or {}))
 
-    @contextmanager
-    def _measured(self) -> Iterator[None]:
+    def _measured(self, run: Callable[[], _Result]) -> _Result:
         start = time.perf_counter()
-        yield
+        result = run()
         self._last_took_s = time.perf_counter() - start
+        return result
 
     def _execute(
         self,
@@ -197,8 +196,7 @@ class Connection:
                 connection = self._connect()
             is_sent = True
             if not locks:
-                with self._measured():
-                    return read(_run(connection, statement, values))
+                return self._measured(lambda: read(_run(connection, statement, values)))
             with self._backend.exclusive(connection, locks):
                 return read(_run(connection, statement, values))
         except IntegrityError as error:

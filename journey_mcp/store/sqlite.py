@@ -4,8 +4,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -30,14 +31,29 @@ _REPLACE = (
     "then a new one is created. Or set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to another place."
 )
 
-_FOUND_IN = "journey_mcp.found_in"
-"""The key of a connection's info: the state of the file at the last check of the identity, which is slower than a
-small write."""
-_WAITS = "journey_mcp.waits"
-"""The key of a connection's info: whether its statements wait for locks of other processes."""
-_LOG = "journey_mcp.log"
-"""The key of a connection's info: the inodes of the files of the log beside the database, as the connection has them
-open."""
+_OPENED = "journey_mcp.opened"
+"""The key of a connection's info."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    """What is known of one connection."""
+
+    driver: sqlite3.Connection
+    """The connection of Python's own driver, which raises `sqlite3.Error`."""
+    waits: bool = True
+    """Its statements wait for locks of other processes."""
+    checked_state: object = None
+    """The state of the file at the last check of the identity, which is slower than a small write."""
+    log: list[tuple[int, int] | None] | None = None
+    """The inodes of the files of the log beside the database, as the connection has them open."""
+
+    @classmethod
+    def of(cls, connection: sa.Connection) -> "_Opened":
+        info = connection.info
+        if _OPENED not in info:
+            info[_OPENED] = cls(cast(sqlite3.Connection, connection.connection.driver_connection))
+        return cast(_Opened, info[_OPENED])
 
 
 class Sqlite:
@@ -81,7 +97,7 @@ class Sqlite:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             migrate(connection, self._now())
             self._identity = identity_of(connection)
-        self._check(connection)
+        self._check(connection, _Opened.of(connection))
 
     def check(self, connection: sa.Connection) -> bool:
         """Verify that the database was not deleted, emptied or replaced; return True.
@@ -89,13 +105,14 @@ class Sqlite:
         Raises:
             StoreUnavailable: names the database.
         """
-        self._wait_for_locks(connection, wanted=True)
-        self._check(connection)
+        opened = _Opened.of(connection)
+        self._wait_for_locks(opened, wanted=True)
+        self._check(connection, opened)
         return True
 
-    def _check(self, connection: sa.Connection) -> None:
-        state = self._state(connection, self._check_file())
-        if state == connection.info.get(_FOUND_IN):
+    def _check(self, connection: sa.Connection, opened: _Opened) -> None:
+        state = _state(opened, self._check_file())
+        if state == opened.checked_state:
             return
         try:
             # SQLite's cached pages say nothing about a file that another program has overwritten
@@ -107,10 +124,12 @@ class Sqlite:
             raise self._replaced(f" ({cause(error)})") from error
         # SQLite would read files that were put back with the index of the other log, which it has in memory
         log = self._log()
-        self._has_stale_log |= connection.info.setdefault(_LOG, log) != log
+        if opened.log is None:
+            opened.log = log
+        self._has_stale_log |= opened.log != log
         if found != self._identity or self._has_stale_log:
             raise self._replaced()
-        connection.info[_FOUND_IN] = state
+        opened.checked_state = state
 
     def exclusive(self, _connection: sa.Connection, _locks: Collection[str]) -> AbstractContextManager[None]:
         """Do nothing: SQLite has one writer, and a statement sees all that was written before it."""
@@ -118,21 +137,20 @@ class Sqlite:
 
     def count_at_once(self, connection: sa.Connection, statement: Prepared, values: Mapping[str, Any]) -> int | None:
         """Run a statement, without SQLAlchemy; return `None` at a lock of another process, or an error."""
-        driver = _driver_of(connection)
+        opened = _Opened.of(connection)
         try:
-            self._wait_for_locks(connection, wanted=False)
-            self._check(connection)
-            changed: int = driver.execute(*statement.for_driver(connection.dialect, values)).rowcount
+            self._wait_for_locks(opened, wanted=False)
+            self._check(connection, opened)
+            return opened.driver.execute(*statement.for_driver(connection.dialect, values)).rowcount
         except (sqlite3.Error, SQLAlchemyError, StoreUnavailable):
             return None
-        return changed
 
-    def _wait_for_locks(self, connection: sa.Connection, *, wanted: bool) -> None:
+    def _wait_for_locks(self, opened: _Opened, *, wanted: bool) -> None:
         """Let the next statements wait for locks of other processes, or fail at once."""
-        if connection.info.get(_WAITS, True) is not wanted:
+        if opened.waits is not wanted:
             wait_s = self.lock_wait_s if wanted else 0
-            _driver_of(connection).execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")
-            connection.info[_WAITS] = wanted
+            opened.driver.execute(f"PRAGMA busy_timeout = {1000 * wait_s:.0f}")
+            opened.waits = wanted
 
     def is_transient(self, error: Exception) -> bool:
         """Return whether SQLite finds the database locked, or the disk full."""
@@ -151,19 +169,6 @@ class Sqlite:
         if self.is_transient(error):
             return StoreUnavailable(problem)
         return SetupError(problem, next_step=_REPLACE if _is_unreadable(error) else _ELSEWHERE)
-
-    def _state(self, connection: sa.Connection, file: os.stat_result | None) -> object:
-        """Return a value that changes with every commit of another connection and every other change of the file.
-
-        Where that cannot be seen, it equals no other value.
-        """
-        if file is None:
-            return object()
-        try:
-            (others_commits,) = _driver_of(connection).execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error:
-            return object()
-        return file.st_size, file.st_mtime_ns, file.st_ctime_ns, others_commits
 
     def _check_file(self) -> os.stat_result | None:
         file = self._stat()
@@ -185,9 +190,18 @@ class Sqlite:
         return _stat(self._file) if self._file is not None else None
 
 
-def _driver_of(connection: sa.Connection) -> Any:
-    """Return the connection of Python's own driver, which raises `sqlite3.Error`."""
-    return connection.connection.driver_connection
+def _state(opened: _Opened, file: os.stat_result | None) -> object:
+    """Return a value that changes with every commit of another connection and every other change of the file.
+
+    Where that cannot be seen, it equals no other value.
+    """
+    if file is None:
+        return object()
+    try:
+        (others_commits,) = opened.driver.execute("PRAGMA data_version").fetchone()
+    except sqlite3.Error:
+        return object()
+    return file.st_size, file.st_mtime_ns, file.st_ctime_ns, others_commits
 
 
 def _stat(file: Path) -> os.stat_result | None:
