@@ -99,7 +99,7 @@ class Waiting:
         with self._journal.watch(known) as watch:
             view = _View(known, self._reader, self._journal, request)
             heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
-            while not (self._journal.is_shutting_down or request.is_enough(view.tasks)):
+            while not self._is_over(request, view.tasks):
                 if (elapsed_s := self._clock.elapsed() - started) >= request.seconds:
                     break
                 next_s = min(request.seconds, next_beat_s, view.next_read_s)
@@ -108,12 +108,17 @@ class Waiting:
                 changed, stale = watch.take()
                 await view.update(changed, stale, self._clock.elapsed() - started)
                 elapsed_s = self._clock.elapsed() - started
-                if request.report and (changed or stale or elapsed_s >= next_beat_s):
+                is_due = changed or stale or elapsed_s >= next_beat_s
+                # the result says more than a progress just before it
+                if request.report and is_due and not self._is_over(request, view.tasks):
                     progress = heartbeat.next(elapsed_s, _progress(view.tasks))
                     await request.report(progress, _message(view.tasks, await view.positions()))
                 if elapsed_s >= next_beat_s:
                     next_beat_s = elapsed_s + HEARTBEAT_S
         return await self._reader.with_lost_senders(view.last_known())
+
+    def _is_over(self, request: Wait, tasks: Mapping[str, Task]) -> bool:
+        return self._journal.is_shutting_down or request.is_enough(tasks)
 
 
 class _View:

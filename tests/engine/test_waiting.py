@@ -78,6 +78,21 @@ async def test_a_wait_for_a_task_of_another_server_outlives_the_database(tmp_pat
         assert here.asked["imagine"] == 1
 
 
+async def test_the_end_of_the_last_task_is_no_progress(tmp_path: Path) -> None:
+    """The result follows at once, and says more."""
+    async with (
+        make_environment_without_copies(tmp_path, "fetch:delay=10,times=2") as here,
+        anyio.create_task_group() as group,
+    ):
+        task, caller = await here.accepted(model="midjourney"), Caller()
+        group.start_soon(caller.fetch, here.studio, task.id, 120.0)
+        await until(lambda: caller.has_ended)
+        assert caller.result is not None
+        assert caller.result.status is Status.SUCCEEDED
+        assert [message for _, message in caller.beats if "done" in message] == []
+        assert len(caller.beats) > 2
+
+
 async def test_after_its_time_a_wait_returns_what_was_last_known(tmp_path: Path) -> None:
     """The task is running, with a notice; it has not failed, and nothing of the notice is stored."""
     async with two_servers(tmp_path, "submit:hang") as (here, other, task), anyio.create_task_group() as group:
