@@ -4,7 +4,7 @@ import math
 import re
 import secrets
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import splitext
 from urllib.parse import urlsplit
 
 _RATIO = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
@@ -139,8 +139,10 @@ class OutputImage:
     @property
     def known_mime_type(self) -> str | None:
         """The type that the provider or the copy states, else the type of the URL's file name ending."""
+        if self.mime_type:
+            return self.mime_type
         try:
             path = urlsplit(self.url).path
         except ValueError:  # a row of an earlier version must stay readable
-            return self.mime_type
-        return self.mime_type or _TYPES_BY_ENDING.get(PurePosixPath(path).suffix.lower())
+            return None
+        return _TYPES_BY_ENDING.get(splitext(path)[1].lower())

@@ -1,9 +1,17 @@
 """Plain data: mappings as JSON has them."""
 
+import json
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+# `json.dumps` makes a new one for each call that does not want its defaults
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def compact_json(plain: Any) -> str:
+    """Return JSON without blanks, with all characters as they are."""
+    return _COMPACT.encode(plain)
 
 
 def without_empty(plain: Mapping[str, Value]) -> dict[str, Value]:

@@ -135,7 +135,7 @@ def _gather(value: Any, texts: list[str]) -> bool:
                 texts.append(item)
             elif isinstance(item, dict):
                 has_containers = True
-                texts.extend(name for name in item if isinstance(name, str))
+                texts += [name for name in item if isinstance(name, str)]
                 nested.extend(item.values())
             elif isinstance(item, list | tuple):
                 has_containers = True

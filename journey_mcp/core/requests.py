@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from journey_mcp.core.images import InputImage
@@ -88,11 +89,11 @@ class ImageRequest:
     @property
     def options(self) -> dict[str, Any]:
         """The given arguments among `OPTIONS`."""
-        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+        return {name: value for name, value in zip(OPTIONS, _option_values(self), strict=True) if value is not None}
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain data for storage, without arguments that were not given."""
-        plain = {name: getattr(self, name) for name in _ARGUMENTS}
+        plain = dict(zip(_ARGUMENTS, _argument_values(self), strict=True))
         plain["reference_images"] = list(self.reference_images)
         return without_empty(plain)
 
@@ -103,6 +104,8 @@ class ImageRequest:
 
 
 _ARGUMENTS = tuple(argument.name for argument in fields(ImageRequest))
+_argument_values = attrgetter(*_ARGUMENTS)
+_option_values = attrgetter(*OPTIONS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,8 +2,8 @@
 
 import math
 import re
+import time
 import unicodedata
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 _UPSTREAM_TEXT_LIMIT = 300
@@ -58,7 +58,7 @@ def _is_visible(character: str) -> bool:
 
 def timestamp(seconds: float) -> str:
     """Return a time of the Unix epoch in ISO 8601, such as 2026-11-21T10:00:00Z."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def duration(seconds: float) -> str:

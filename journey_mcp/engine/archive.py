@@ -18,6 +18,7 @@ from anyio import to_thread
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import ImageId
+from journey_mcp.core.plain import compact_json
 from journey_mcp.core.worker_id import is_alive
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
@@ -199,7 +200,7 @@ def _portable(table: TableName, row: dict[str, Any]) -> dict[str, Any]:
     outcome = json.loads(row["outcome"])
     for image in outcome.get("images", ()):
         image.pop("path", None)
-    return {**row, "outcome": json.dumps(outcome, ensure_ascii=False, separators=(",", ":"))}
+    return {**row, "outcome": compact_json(outcome)}
 
 
 def _image_ids(row: dict[str, Any]) -> Collection[str]:

@@ -163,8 +163,10 @@ class Copier:
         return await self._blobs.read(job.id) or await self._blobs.fetch(job.link)
 
     def _is_copied_here(self, task: Task) -> bool:
+        if self._keep != "expiring":
+            return self._keep == "all"
         offer = self._upstreams.offer_of(task)
-        return self._keep == "all" or (self._keep == "expiring" and offer is not None and offer.links_die_soon)
+        return offer is not None and offer.links_die_soon
 
     def _is_alive(self, image: OutputImage) -> bool:
         return image.expires_at is None or image.expires_at > self._clock.now()

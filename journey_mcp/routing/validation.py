@@ -312,7 +312,8 @@ def _image_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
 
 
 def _option_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
-    for name, value in request.options.items():
+    given_options = request.options
+    for name, value in given_options.items():
         parameter = offer.parameters.get(name)
         if parameter is None:
             yield _ignored(request, offer, name, value, catalog)
@@ -327,7 +328,7 @@ def _option_violations(request: ImageRequest, offer: Offer, catalog: Catalog) ->
                 next_step=_advice("width and height" if both else name, value, offer),
             )
     for names in offer.exclusive:
-        given = [name for name in names if name in request.options]
+        given = [name for name in names if name in given_options]
         if len(given) > 1:
             yield UnsupportedOption(
                 f"{label(offer, catalog)} takes only one of {' and '.join(given)}.",

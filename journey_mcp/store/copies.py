@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from journey_mcp.core.copies import CopyRecord
-from journey_mcp.core.plain import without_empty
+from journey_mcp.core.plain import compact_json, without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.store.connection import Conflict
 from journey_mcp.store.database import Database
@@ -60,7 +60,7 @@ class CopyTable:
     async def record(self, task_id: str, records: Records, *, worker: str, due: float | None, tries: int) -> None:
         """Record the result of copying, if the worker still has the task; `None` for `due` if that is over."""
         plain = {number: without_empty(asdict(record)) for number, record in records.items()}
-        images = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        images = compact_json(plain)
         values = {"task": task_id, "its_worker": worker, "new_due": due, "new_tries": tries, "new_images": images}
         await self._database.writer.count(_RECORD, values)
 

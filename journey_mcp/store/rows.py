@@ -14,7 +14,7 @@ from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.money import Charges, Cost, Unit
 from journey_mcp.core.notices import from_plain, to_plain
-from journey_mcp.core.plain import without_empty
+from journey_mcp.core.plain import compact_json, without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
@@ -57,6 +57,7 @@ _IMAGE = [field.name for field in fields(OutputImage) if field.name not in {"sav
 _FAILURE = [field.name for field in fields(Failure)]
 MICRO = 1_000_000
 """Money is stored in whole millionths, so that a database adds it without rounding."""
+_NOTHING = Decimal(0)
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def to_row(task: Task) -> dict[str, Any]:
         "id": task.id,
         "principal": task.principal,
         "created_at": task.created_at,
-        "request": _dump(task.request.as_plain()),
+        "request": compact_json(task.request.as_plain()),
         "model": task.request.model,
         # no database searches behind U+0000
         "search": searchable(f"{task.request.prompt}\n{task.request.model}").replace("\0", " "),
@@ -100,9 +101,9 @@ def changing(task: Task) -> dict[str, Any]:
         "final": task.status.is_final,
         "submission": task.submission.value,
         "prediction_id": task.prediction_id,
-        "outcome": _dump(_outcome(task)),
-        "micro_credits": micro(task.charges.get("credits", Decimal(0))),
-        "micro_usd": micro(task.charges.get("usd", Decimal(0))),
+        "outcome": compact_json(_outcome(task)),
+        "micro_credits": micro(task.charges.get("credits", _NOTHING)),
+        "micro_usd": micro(task.charges.get("usd", _NOTHING)),
         "cost_unit": task.cost and task.cost.unit,
         "cost_source": task.cost and task.cost.source,
         "duplicate_policy": task.duplicate_policy and task.duplicate_policy.value,
@@ -188,10 +189,3 @@ def read_charges(row: Mapping[Any, Any]) -> Charges:
 def _known(value: OutputImage | Failure, names: Sequence[str]) -> dict[str, Any]:
     """Return the fields that are known, without the copies that `asdict` makes: a task is stored several times."""
     return without_empty({name: getattr(value, name) for name in names})
-
-
-def _dump(plain: Any) -> str:
-    return _ENCODER.encode(plain)
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

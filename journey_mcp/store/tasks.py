@@ -61,7 +61,7 @@ class TaskTable:
         """
         until = self._database.timeline.to_store(lease_until)
         row = {**to_row(task), "lease_worker": worker_id, "lease_until": until}
-        values = {"unconfirmed_since": unconfirmed_since, **{f"new_{name}": value for name, value in row.items()}}
+        values = {"unconfirmed_since": unconfirmed_since, **{_PARAMETERS[name]: value for name, value in row.items()}}
         room = [(lock_of(limit, task), fits) for limit in limits if (fits := within(limit, task)) is not None]
         if max_unfinished is not None:
             room.append((f"unfinished:{task.principal}", _UNFINISHED_OF.scalar_subquery() < max_unfinished))
@@ -88,7 +88,7 @@ class TaskTable:
         False when `worker_id` does not hold its lease any more, or it is final already: then nothing was changed.
         Repeating it after an error, which does not say whether the change was stored, stores it once.
         """
-        values = {f"new_{name}": value for name, value in changing(task).items()}
+        values = {_PARAMETERS[name]: value for name, value in changing(task).items()}
         values |= {"task": task.id, "worker": worker_id}
         try:
             is_saved = await self._database.writer.count(_SAVE, values) == 1
@@ -261,7 +261,9 @@ _SEARCHED = 1000
 """How many of a principal's tasks are searched for a text: milliseconds."""
 _FOUND = 100
 """How many of these are returned: a text as short as the name of a host is in all of them."""
-_VALUES = {column: sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW}
+_PARAMETERS = {column.name: f"new_{column.name}" for column in NEW}
+"""The parameter with the new value of a column."""
+_VALUES = {column: sa.bindparam(_PARAMETERS[column.name], type_=column.type) for column in NEW}
 _NEW = sa.select(
     *(stored(value) if column is tasks.c.lease_until else value for column, value in _VALUES.items())
 ).where(NO_DUPLICATE)

@@ -106,6 +106,8 @@ class ImageFinder:
         given = [("image", request.image)] if request.image is not None else []
         given += [("reference_images", text) for text in request.reference_images]
         given += [("mask", request.mask)] if request.mask is not None else []
+        if not given:
+            return InputImages(sources=(), mask=None)
         meanings = {text: await self._meaning(text) for _, text in given}
         earlier = await self._earlier_images(list(filter(None, map(_url_of, meanings.values()))), principal)
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}

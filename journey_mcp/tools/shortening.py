@@ -4,10 +4,10 @@ Claude Desktop fails at 1 MiB; Claude Code cuts at 25,000 tokens, and shows the 
 is shortened and the text is rendered from it: both have the same facts.
 """
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from journey_mcp.core.plain import compact_json
 from journey_mcp.tools.results import Rendered, image_line, render
 
 _SINGLE_LIMIT = 20_000
@@ -180,4 +180,4 @@ def _image_size(image: Plain) -> _Size:
 
 
 def _bytes_of(plain: Plain) -> int:
-    return len(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode())
+    return len(compact_json(plain).encode())
