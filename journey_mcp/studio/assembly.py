@@ -251,6 +251,7 @@ def _assemble(
         views=images.views,
         previews=images.previews,
         public_images=images.public,
+        renewed_links=images.renewed_links,
         call_rate=CallRate(store, clock),
     )
     return _Assembled(studio, lifecycle, inbound_webhooks, journal.worker_id)
@@ -269,6 +270,7 @@ class _Images:
     finder: ImageFinder
     keeper: Keeper
     public: PublicImages
+    renewed_links: RenewedLinks
 
 
 def _images(
@@ -308,6 +310,7 @@ def _images(
         finder=finder,
         keeper=Keeper(uploads, workers, finder, safe_http),
         public=PublicImages(stored, links, clock),
+        renewed_links=renewed,
     )
 
 

@@ -23,6 +23,7 @@ from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
+from journey_mcp.engine.renewed_links import RenewedLinks
 from journey_mcp.engine.task_list import read_newest, read_spent
 from journey_mcp.engine.totals import read_totals
 from journey_mcp.engine.waiting import Report, Wait, Waiting, all_answered, all_final, any_final
@@ -80,6 +81,7 @@ class Studio:
         views: Views,
         previews: Previews,
         public_images: PublicImages,
+        renewed_links: RenewedLinks,
         call_rate: CallRate,
     ) -> None:
         self.settings = settings
@@ -96,6 +98,8 @@ class Studio:
         """Shows tasks that have just finished."""
         self.public_images = public_images
         """Opens stored images by their links."""
+        self.renewed_links = renewed_links
+        """Asks providers for new links in place of dead ones."""
         self._clock = clock
         self._store = store
         self._journal = journal

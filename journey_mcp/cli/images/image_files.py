@@ -3,7 +3,7 @@
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from journey_mcp.core.text import timestamp
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.save_folder import has_content
-from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.address_policy import FetchError, TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
 
 _TIMEOUT_S = 120.0
@@ -92,13 +92,19 @@ async def save(
     return await write(image, await load(image, safe_http, copy=copy), path, replace=replace)
 
 
-async def load(image: OutputImage, safe_http: SafeHttpClient, *, copy: bytes | None = None) -> Content:
-    """Return the image: the stored `copy` if there is one, because the URL may have expired.
+Renew = Callable[[], Awaitable[str | None]]
+"""Returns another link to an image, which works now; `None` if there is none."""
+
+
+async def load(
+    image: OutputImage, safe_http: SafeHttpClient, *, copy: bytes | None = None, renew: Renew | None = None
+) -> Content:
+    """Return the image: the stored `copy` if there is one, because the URL may have expired, else from a link.
 
     Raises:
         UpstreamError: it cannot be fetched, or is not an image.
     """
-    content = copy or await _fetched(image, safe_http)
+    content = copy or await _fetched(image, safe_http, renew)
     try:
         return Content(content=content, format=await to_thread.run_sync(formats.format_of, content))
     except NotAnImage as error:
@@ -137,11 +143,21 @@ def unwritable(image: OutputImage, path: Path, error: OSError) -> SetupError:
     )
 
 
-async def _fetched(image: OutputImage, safe_http: SafeHttpClient) -> bytes:
+async def _fetched(image: OutputImage, safe_http: SafeHttpClient, renew: Renew | None) -> bytes:
     try:
-        return (await safe_http.get(image.url, max_bytes=formats.MAX_BYTES, within_s=_TIMEOUT_S)).content
+        return await _downloaded(image.url, safe_http)
+    except FetchError as error:
+        url = await renew() if renew and not isinstance(error, TooLarge) else None
+        if url is None:
+            raise _not_saved(image, error) from error
+    try:
+        return await _downloaded(url, safe_http)
     except FetchError as error:
         raise _not_saved(image, error) from error
+
+
+async def _downloaded(url: str, safe_http: SafeHttpClient) -> bytes:
+    return (await safe_http.get(url, max_bytes=formats.MAX_BYTES, within_s=_TIMEOUT_S)).content
 
 
 def _not_saved(image: OutputImage, reason: Exception) -> JourneyError:

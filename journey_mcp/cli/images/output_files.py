@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from journey_mcp.cli.images import image_files
@@ -113,7 +114,12 @@ async def save(
     for number, image in enumerate(task.images, start=1):
         id_ = ImageId(task.id, number)
         try:
-            content = await image_files.load(image, safe_http, copy=await studio.read_copy(id_, image))
+            content = await image_files.load(
+                image,
+                safe_http,
+                copy=await studio.read_copy(id_, image),
+                renew=partial(studio.renewed_links.find, task, number),
+            )
             finished = Finished(
                 task=task,
                 image=image,

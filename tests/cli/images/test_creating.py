@@ -217,6 +217,24 @@ async def test_existing_files_are_rejected_before_anything_is_paid(
     assert (forced.code, there.read_bytes()[:3]) == (0, JPEG)
 
 
+async def test_an_image_whose_link_has_expired_is_saved_from_a_new_one(journey: CommandLine, tmp_path: Path) -> None:
+    now = [0.0]
+    signed = JourneyApiSettings(link_lifetime_s=60)
+    async with running(coarse(speed=0, clock=lambda: now[0], journeyapi=signed)) as sandbox:
+        journey = journey.at(sandbox).given(JOURNEY_MCP_KEEP_IMAGES="off")
+        made = await journey.run("imagine", "a boat", "--model", "z-image", "--json")
+        again = ("fetch", made.json["task_id"], "-o", str(tmp_path / "boat.jpg"))
+        now[0] = 61
+        done = await journey.run(*again)
+        assert (done.code, (tmp_path / "boat.jpg").read_bytes()[:3]) == (0, JPEG), done.err
+        assert sandbox.sandbox.request_log.requests["fetch"] == 1
+        now[0] = 122
+        sandbox.sandbox.faults.replace((Fault(on="fetch", kind="status", status=404, times=None),))
+        lost = await journey.run(*again, "--force")
+    assert lost.code == 1
+    assert "cannot be saved" in lost.err
+
+
 async def test_an_expired_link_does_not_affect_the_other_images(journey: CommandLine, tmp_path: Path) -> None:
     dead = Fault(on="image", kind="dead_image", times=None, after=1)
     async with running(coarse(speed=0, faults=(dead,))) as sandbox:
