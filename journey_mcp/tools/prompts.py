@@ -152,8 +152,10 @@ def render(prompt: Prompt, given: Mapping[str, str], catalog: Catalog, defaults:
 
 
 def models_of(prompt: Prompt, catalog: Catalog) -> list[str]:
-    """Return the models that a prompt takes."""
-    return list(catalog.offers_for("imagine") if prompt.name in _WITHOUT_AN_IMAGE else catalog.models)
+    """Return the models that a prompt takes: it gives them one image at most."""
+    if prompt.name in _WITHOUT_AN_IMAGE:
+        return list(catalog.offers_for("imagine"))
+    return [name for name in catalog.models if any(offer.images.minimum <= 1 for offer in catalog.offers[name])]
 
 
 def _model_sentence(prompt: Prompt, given: str | None, catalog: Catalog, defaults: Defaults) -> str:
@@ -188,6 +190,6 @@ def _resolved(prompt: Prompt, name: str, catalog: Catalog) -> str:
     model = model_names.resolve(name.strip(), catalog)
     if model not in allowed:
         raise InvalidArguments(
-            f"{prompt.name}: there is no model {name.strip()[:_MAX_SHOWN]!r} (allowed: {', '.join(allowed)})."
+            f"{prompt.name} takes no model {name.strip()[:_MAX_SHOWN]!r} (allowed: {', '.join(allowed)})."
         )
     return model

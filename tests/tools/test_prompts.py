@@ -31,6 +31,13 @@ def test_three_families_are_compared_by_default() -> None:
     assert len({ALL.catalog.models[model].family for model in models}) == 3
 
 
+def test_a_prompt_with_one_image_takes_no_model_that_needs_two() -> None:
+    """Neither is such a model completed."""
+    models = models_of(BY_NAME["product_photo"], ALL.catalog)
+    assert "midjourney-blend" not in models
+    assert {"midjourney", "seededit"} < set(models)
+
+
 def test_at_most_six_models_are_compared() -> None:
     """Each of them costs money."""
     many = ", ".join(models_of(BY_NAME["compare_models"], ALL.catalog)[:7])

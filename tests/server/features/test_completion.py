@@ -31,7 +31,7 @@ async def of_uri(client: Client, template: str, value: str) -> types.Completion:
 async def test_models_are_completed(mode: str, tmp_path: Path) -> None:
     """Those that begin so come first, then those that contain it, in any case."""
     async with client_of(settings_for("http://127.0.0.1:9", tmp_path), mode) as client:
-        assert await of_prompt(client, "Mid") == ["midjourney", "midjourney-blend"]
+        assert await of_prompt(client, "Mid") == ["midjourney"]
         kontext = await of_prompt(client, "kontext")
         assert kontext == ["flux-kontext-pro", "flux-kontext-max"]
         assert len(await of_prompt(client, "")) > 20

@@ -49,9 +49,17 @@ async def test_a_prompt_is_a_message_of_the_person(mode: str, tmp_path: Path) ->
             "no argument colour; it takes product, setting",
         ),
         ("product_photo", {"product": "x" * 32_001}, "product has 32,001 characters (at most 32,000)"),
-        ("product_photo", {"product": "x", "model": "dall-e"}, "there is no model 'dall-e' (allowed: midjourney, "),
+        (
+            "product_photo",
+            {"product": "x", "model": "dall-e"},
+            "product_photo takes no model 'dall-e' (allowed: midjourney, ",
+        ),
         ("compare_models", {"prompt": "x", "models": "midjourney"}, "models='midjourney' must be two to 6 models"),
-        ("compare_models", {"prompt": "x", "models": "midjourney, seededit"}, "there is no model 'seededit'"),
+        (
+            "compare_models",
+            {"prompt": "x", "models": "midjourney, seededit"},
+            "compare_models takes no model 'seededit'",
+        ),
     ],
 )
 async def test_a_wrong_prompt_is_an_error(name: str, arguments: dict[str, str], says: str, tmp_path: Path) -> None:
