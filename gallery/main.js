@@ -36,8 +36,8 @@ const PENDING = "pending";
 // By the last word of the host's method.
 const events = {
   "host-context-changed": applyContext,
-  "tool-input-partial": (params) => showInput(params),
-  "tool-input": (params) => showInput(params),
+  "tool-input-partial": showInput,
+  "tool-input": showInput,
   "tool-result": showResult,
   "tool-cancelled": showStopped,
   "resource-teardown": () => { isAlive = false; },

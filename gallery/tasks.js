@@ -54,7 +54,7 @@ const FILTERED = /moderat|filter|polic|safety|nsfw|sensitiv|prohibit|flagged/i;
 // What is drawn for a task without images: the drawing, a title, the reason and the next step.
 function stateOf(task) {
   const { code, message } = task.error || {};
-  const words = [message, task.next_step].filter(Boolean).join(" ");
+  const words = [message, task.facts?.next_step || task.next_step].filter(Boolean).join(" ");
   if (task.status === "canceled") return ["stopped", "Canceled", words];
   if (task.status === "succeeded") return ["dead", "No image", words];
   if (code === "refused" || FILTERED.test(message)) return ["refused", "Refused", words];

@@ -50,6 +50,10 @@ class Failure:
             return self.next_step
         return NextStep(self.next_step, self.next_step_for_person)
 
+    def for_person(self) -> "Failure":
+        """Return the same failure with the next step in the words for the person."""
+        return replace(self, next_step=self.next_step_for_person or self.next_step)
+
     def advising(self, step: str | NextStep | None) -> "Failure":
         """Return the same failure with this next step."""
         for_person = step.for_person if isinstance(step, NextStep) else None

@@ -251,8 +251,8 @@ def key_lost(reason: str, task: Task, now: float) -> Task:
         f"{reason} For {MAX_UNKNOWN_S / 60:.0f} minutes the task could not be asked about at {task.provider}. "
         "The image may have been made, and charged to your own account there.",
         next_step=ask_person(
-            f"Look into their own account at {task.provider} for the task{known} of {task.request.label} made at "
-            f"about {timestamp(task.created_at)}, before this call is repeated."
+            f"Look into the account whose key was used at {task.provider}, for the task{known} of {task.request.label} "
+            f"made at about {timestamp(task.created_at)}, before this call is repeated."
         ),
     ).failure
     return task.failed(failure, now)

@@ -205,7 +205,7 @@ async def _tool_result(
     except JourneyError as error:
         from journey_mcp.server.handlers import error_result  # noqa: PLC0415  # not before the first answer
 
-        return error_result(params.name, error)
+        return error_result(params.name, error, for_person=apps.is_wanted(params))
     from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
     return await call(params, studio, tool_set, ctx)

@@ -60,6 +60,8 @@ class Caller:
     """Results with finished images end with a preview."""
     has_gallery: bool = False
     """The client shows the gallery."""
+    is_gallery: bool = False
+    """The page of the gallery calls: the person reads the result, and no model does."""
     providers: tuple[str, ...] | None = None
     """The only providers whose configured keys this principal may use."""
     keys: CallerKeys = NO_KEYS
@@ -189,6 +191,7 @@ async def call(params: types.CallToolRequestParams, studio: Studio, tool_set: To
         tasks_extension.is_declared(ctx),
         takes_previews(ctx, studio.settings.preview),
         apps.is_declared(ctx) or apps.is_wanted(params),
+        apps.is_wanted(params),
         identity.providers,
         identity.keys,
         tool_set.catalog,
@@ -210,16 +213,20 @@ async def run(tool: str, raw: RawArguments, studio: Studio, defaults: Defaults, 
     except InputRequired:
         raise
     except JourneyError as error:
-        return error_result(tool, error)
+        return error_result(tool, error, for_person=caller.is_gallery)
     except Exception as error:  # noqa: BLE001  # the outermost boundary of a call
         return error_result(tool, internal_error("a tool failed unexpectedly", error))
 
 
-def error_result(tool: str, error: JourneyError) -> types.CallToolResult:
-    """Return the result of a call that fails before a task exists, in the shape of its tool."""
+def error_result(tool: str, error: JourneyError, *, for_person: bool = False) -> types.CallToolResult:
+    """Return the result of a call that fails before a task exists, in the shape of its tool.
+
+    `for_person`: the next step is in the words for the person, and not in those for a model.
+    """
     if tool == "view_image":
         return viewing.error_result(error)
-    shown = results.render(results.failed_object(error.failure, status=Status.FAILED.value))
+    failure = error.failure.for_person() if for_person else error.failure
+    shown = results.render(results.failed_object(failure, status=Status.FAILED.value))
     if tool in {"fetch_task", "cancel_task"}:
         return _listing([shown], is_error=True)
     return tool_results.result(shown, [], is_error=True)

@@ -41,7 +41,7 @@ def facts_of(task: Task, catalog: Catalog) -> dict[str, Any]:
 
     The prompt in full, up to a thousand characters; `label`, the model, or the action with the model; `source`, the id
     of the image that was edited or refined; `aspect_ratio` and `candidates`, the expected shape and number of the
-    images.
+    images; `next_step`, if the words for the person differ from those for a model.
     """
     request = task.request
     facts = {
@@ -51,6 +51,7 @@ def facts_of(task: Task, catalog: Catalog) -> dict[str, Any]:
         "source": _source(request),
         "aspect_ratio": _shape(request),
         "candidates": _GRID_SIZE if _makes_grid(task, catalog) else 1,
+        "next_step": task.failure and task.failure.next_step_for_person,
     }
     return without_empty(facts)
 

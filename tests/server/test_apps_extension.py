@@ -124,6 +124,35 @@ async def test_a_refinement_names_its_action_and_its_source(tmp_path: Path) -> N
             assert known["candidates"] == count
 
 
+async def test_the_page_shows_the_next_step_in_the_words_for_the_person(tmp_path: Path) -> None:
+    """A model is to ask the person; the person reads what to do."""
+    refused = sandbox.Fault(on="submit", kind="status", status=404, times=None)
+    async with (
+        sandbox.running(coarse(speed=0, faults=(refused,))) as upstream,
+        client_of(settings_for(upstream.base_url, tmp_path), extensions=[APPS]) as client,
+    ):
+        failed = await client.call_tool("imagine", KITE)
+        assert failed.structured_content is not None
+        (known,) = facts(failed).values()
+        assert "ask the person to check JOURNEYAPI_BASE_URL" in failed.structured_content["next_step"]
+        assert "or check JOURNEYAPI_BASE_URL" in known["next_step"]
+
+
+_ASKS = ("ask the person to ", "")
+
+
+async def test_a_call_of_the_page_that_makes_no_task_fails_in_the_words_for_the_person(tmp_path: Path) -> None:
+    """The same call of a model fails in the words for a model."""
+    settings = settings_for("http://127.0.0.1:9", tmp_path, JOURNEY_MCP_BUDGET="1credits/call")
+    async with client_of(settings, extensions=[APPS]) as client:
+        of_page: Any = {gallery.FACTS: True}
+        steps = [
+            (await client.call_tool("imagine", KITE, meta=meta)).structured_content["next_step"]
+            for meta in (None, of_page)
+        ]
+    assert steps == [f"Nothing was sent. Choose a cheaper model, or {ask}raise JOURNEY_MCP_BUDGET." for ask in _ASKS]
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_results_have_nothing_more_for_other_clients(mode: str, tmp_path: Path) -> None:
     """Unless the page asks for it: the declaration of a client may be unknown."""

@@ -289,7 +289,9 @@ async def test_budgets_hold_and_are_checked_before_the_question(tmp_path: Path) 
         over = await browser.call("imagine", **KITE)
         assert over.status_code == 200
         assert over.json()["isError"] is True
-        assert over.json()["structuredContent"]["error"]["code"] == "over_budget"
+        failed = over.json()["structuredContent"]
+        assert failed["error"]["code"] == "over_budget"
+        assert "the person" not in failed["next_step"]
         assert len(browser.sent) == 1
 
 

@@ -74,7 +74,9 @@ class GalleryCalls:
             from journey_mcp.server.handlers import Caller, run  # noqa: PLC0415  # the page comes before the studio
 
             confirm = self._confirmations.for_call(str(call), call.confirmation)
-            caller = Caller(LOCAL, _report_nothing, confirm, roots=None, takes_tasks=False, has_gallery=True)
+            caller = Caller(
+                LOCAL, _report_nothing, confirm, roots=None, takes_tasks=False, has_gallery=True, is_gallery=True
+            )
             result = await run(call.tool, call.arguments, studio, self._lifespan.tool_set().defaults, caller)
         plain = result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
         redacted: Mapping[str, Any] = self._redactor.plain(plain)
