@@ -47,11 +47,12 @@ _OF_THE_CALLER = {"tools/list", "prompts/list"}
 """Those of them whose results name only what the caller may use."""
 
 INSTRUCTIONS = (
-    "imagine makes images, edit_image and refine_image change one; these cost money. They wait a while, then return "
-    "the finished image URLs or a task that is still running. For a running task call fetch_task with its task_id. If "
-    "a call timed out and you have no task_id, call fetch_task without ids, or repeat the identical call: it joins the "
-    "running task and is not charged again. An image has an id such as tsk_….2: pass it as image instead of copying "
-    "its URL. Show the user the URLs and every notice."
+    # settings and providers may leave out each of the tools that make images: it names none of them
+    "Calls that make or change images cost money. They wait a while, then return the finished image URLs or a task "
+    "that is still running. For a running task call fetch_task with its task_id. If a call timed out and you have no "
+    "task_id, call fetch_task without ids, or repeat the identical call: it joins the running task and is not charged "
+    "again. An image has an id such as tsk_….2: pass it as image instead of copying its URL. Show the user the URLs "
+    "and every notice."
 )
 
 

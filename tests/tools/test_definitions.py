@@ -15,6 +15,7 @@ from journey_mcp.core.requests import ModelTool
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.server.app import INSTRUCTIONS
 from journey_mcp.settings import Settings, read_settings
+from journey_mcp.tools.definitions import TOOLS
 from journey_mcp.tools.tool_set import ToolSet, read_tool_set
 
 SPECS = Path(__file__).parents[2] / "tool_specs"
@@ -92,6 +93,11 @@ def test_every_tool_follows_the_rules_of_all_clients(tool: dict[str, Any]) -> No
 def test_the_same_configuration_gives_the_same_bytes() -> None:
     """Prompt caches depend on it."""
     assert compact(tool_set().tools) == compact(tool_set().tools)
+
+
+def test_the_instructions_name_no_tool_that_makes_images() -> None:
+    """Settings and providers may leave out each of them."""
+    assert [name for name in TOOLS if name in INSTRUCTIONS] == ["fetch_task"]
 
 
 def test_sizes() -> None:
