@@ -69,7 +69,8 @@ unexport PYTHONDONTWRITEBYTECODE
 SEED := $(or $(SEED),$(shell date +%s))
 # tests wait for disks, processes and polls: with two workers, two cores are idle for a fifth of the time
 WORKERS := 3
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+SHARING := --dist worksteal
+PYTEST = $(BIN)/pytest -n $(WORKERS) $(SHARING) -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 
 test: $(READY) ## the quick tests, without real processes, with a third of the random examples
 	$(PYTEST) --ignore=tests/system --hypothesis-profile=quick $(ARGS)
@@ -95,6 +96,9 @@ proxy: ## the proxy of the system tests: installs Debian's haproxy
 system: $(DRIVER) $(DATABASES) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)
 
+# the tests of real processes are the first, and wait most: handed out a few at a time, all workers begin with them
+check: WORKERS := 4
+check: SHARING := --dist load --maxschedchunk 8
 check: $(DRIVER) $(DATABASES) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .

@@ -33,6 +33,12 @@ count_threads()
 check_each_schema_once()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of real processes first: some of them wait for a minute, while others use the processors."""
+    items.sort(key=lambda item: SYSTEM not in item.path.parents)
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage from now on, and never scan modules and tests again."""
     gc.freeze()
