@@ -24,9 +24,12 @@ Call = tuple[str, Mapping[str, Any]]
 """A tool and its arguments."""
 
 _ECHO: Call = ("echo", {"text": "a lighthouse at dusk"})
-_UNTIMED_CALLS = 50
-_BLOCKS = 5
-"""The calls are split into this many blocks, so that the servers take turns."""
+_UNTIMED_CALLS = 100
+"""By then the log beside the database has its size."""
+_STARTS = 3
+"""How often the servers are started for the calls: two processes of the same code differ by some percent."""
+_BLOCKS = 2
+"""The calls of each start are split into this many blocks, so that the servers take turns."""
 IN_FLIGHT = (1, 16)
 """How many calls are in flight while calls per second are measured."""
 _PAGE = bytes(4096)
@@ -156,18 +159,25 @@ def _measure_first_answer(samples: Samples, server: str, client: StdioClient) ->
 
 def measure_calls(samples: Samples, era: Era, amounts: Amounts, environment: Mapping[str, str], folder: Path) -> None:
     """Measure calls of warm servers in turn, and a flush to their disk between the blocks."""
+    for _ in range(_STARTS):
+        _measure_calls_of_start(samples, era, amounts, environment, folder)
+
+
+def _measure_calls_of_start(
+    samples: Samples, era: Era, amounts: Amounts, environment: Mapping[str, str], folder: Path
+) -> None:
     with _started(OURS, environment, folder, era) as ours, _started(BARE, environment, folder, era) as bare:
         for client, call in ((ours, _imagine(0)), (bare, _ECHO)):
             client.open()
             _timed(client, [call] * _UNTIMED_CALLS)
         fetch = ("fetch_task", {"task_ids": [ours.call(*_imagine(0))["structuredContent"]["task_id"]]})
         for _ in range(_BLOCKS):
-            imagines = [_imagine(number) for number in range(amounts.calls // _BLOCKS)]
+            imagines = [_imagine(number) for number in range(amounts.calls // (_STARTS * _BLOCKS))]
             samples.add(f"fsync, {era}", OURS, *_flushes(folder))
             samples.add(f"`imagine`, {era}", OURS, *_timed(ours, imagines))
             samples.add(f"`imagine`, {era}", BARE, *_timed(bare, [_ECHO] * len(imagines)))
             for in_flight in IN_FLIGHT:
-                figure, count = f"`fetch_task`, {era}, {in_flight} in flight", amounts.fetches // _BLOCKS
+                figure, count = f"`fetch_task`, {era}, {in_flight} in flight", amounts.fetches // (_STARTS * _BLOCKS)
                 samples.add(figure, OURS, _per_second(ours, [fetch] * count, in_flight))
                 samples.add(figure, BARE, _per_second(bare, [_ECHO] * count, in_flight))
 
