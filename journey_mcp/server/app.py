@@ -25,6 +25,7 @@ from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.features.subscriptions import LISTEN
 from journey_mcp.server.identity import TITLE, WEBSITE_URL, icon
 from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.observability.sdk_spans import if_exported
 from journey_mcp.server.tool_sets import tool_set_of
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
         get_tool_input_schema=lambda _name: None,
         on_list_tools=_list_tools,
     )
+    server.middleware[:] = map(if_exported, server.middleware)  # the SDK's own makes spans
     server.middleware.append(lifespan.finished_results)
     # not `on_call_tool`: it takes only the SDK's result types, and a task is not one of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
