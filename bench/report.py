@@ -50,7 +50,7 @@ in turn on this machine: {machine}.
 - **Memory**: resident memory when the SDK answers.
 - **First call**: an `imagine` as soon as the tools are listed, with a new database. The bare server's tool only echoes.
 - **`imagine`**: a whole call over stdio. The upstream answers at once; the task is stored before the request leaves,
-  and with its answer. The bare server's tool only echoes.
+  and with its answer. The bare server's tool only echoes. Three processes of each server, after 100 calls each.
 - **fsync**: 4 KiB written and flushed to the same disk between those calls (`TMPDIR` chooses the disk).
 - **`fetch_task`**: repeated calls for one finished task.
 - **CPU over HTTP**: CPU time of the server's process per call of `fetch_task` for one finished task, which is in memory
