@@ -17,7 +17,7 @@ from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.worker_id import is_alive
-from journey_mcp.engine.copier import Copier, Outcome
+from journey_mcp.engine.copier import Copier
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.retention import Retention
 from journey_mcp.store import Store
@@ -176,23 +176,36 @@ class Copies:
             return
         task = await self._store.tasks.find(attempt.task_id)
         if task is None or not self._copier.is_needed(task):
-            await self._record(attempt.task_id, Outcome(records=attempt.records, is_over=True), attempt.tries)
+            await self._record(attempt.task_id, attempt.records, attempt.tries, delay_s=None)
         else:
             # a process that died may have saved more than it recorded
             await self._copy(task, attempt.records, tries=attempt.tries + 1)
 
     async def _copy(self, task: Task, records: Records, *, tries: int) -> None:
-        outcome = await self._copier.copy(task, records, tries=tries, is_last=tries >= len(_RETRY_DELAYS_S))
-        await self._record(task.id, outcome, tries)
+        is_last = tries >= len(_RETRY_DELAYS_S)
+        outcome = await self._copier.copy(task, records, tries=tries, is_last=is_last)
+        is_over = outcome.is_over or is_last
+        delay_s = None if is_over else _retry_delay_s(task, outcome.records, tries, self._clock.now())
+        await self._record(task.id, outcome.records, tries, delay_s=delay_s)
 
-    async def _record(self, task_id: str, outcome: Outcome, tries: int) -> None:
+    async def _record(self, task_id: str, records: Records, tries: int, *, delay_s: float | None) -> None:
+        """Store the result of an attempt, and when the next one is due; `None`: there is none."""
         due = None
-        if not outcome.is_over and tries < len(_RETRY_DELAYS_S):
-            due = self._clock.now() + _RETRY_DELAYS_S[tries]
-            self._look_at = min(self._look_at, self._clock.elapsed() + _RETRY_DELAYS_S[tries])
-        worker = self._journal.worker_id
-        await self._store.copies.record(task_id, outcome.records, worker=worker, due=due, tries=tries)
+        if delay_s is not None:
+            due = self._clock.now() + delay_s
+            self._look_at = min(self._look_at, self._clock.elapsed() + delay_s)
+        await self._store.copies.record(task_id, records, worker=self._journal.worker_id, due=due, tries=tries)
 
     def _notify_waits(self) -> None:
         self._ended.set()
         self._ended = asyncio.Event()
+
+
+def _retry_delay_s(task: Task, records: Records, tries: int, now: float) -> float:
+    """Return the seconds until the next attempt: half of what is left of a link without a copy, if that is less."""
+    left_s = [
+        image.expires_at - now
+        for number, image in enumerate(task.images, start=1)
+        if image.expires_at is not None and image.expires_at > now and not records[number].is_copied
+    ]
+    return min(_RETRY_DELAYS_S[tries], max(_RETRY_DELAYS_S[0], min(left_s, default=math.inf) / 2))

@@ -117,6 +117,19 @@ async def test_a_download_that_fails_is_tried_again_for_more_than_an_hour(tmp_pa
         assert rows_of(tmp_path)[0][1:3] == (1, 4)
 
 
+async def test_a_copy_is_tried_again_before_its_link_expires(tmp_path: Path) -> None:
+    """Links of Black Forest Labs live for ten minutes, so the third retry does not wait that long."""
+    (tmp_path / "pictures").touch()
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
+        task = await here.made(model="flux-2-pro")
+        await here.clock.skip(200)
+        (tmp_path / "pictures").unlink()
+        await here.clock.skip(300)
+        assert (await fetched(here.studio, task.id)).images[0].path
+        assert task.images[0].expires_at is not None
+        assert here.clock.now() < task.images[0].expires_at
+
+
 async def test_after_the_last_attempt_a_notice_says_why(tmp_path: Path) -> None:
     """And the attempts end."""
     async with make_environment(tmp_path, "image:status=503,times=always") as here:
