@@ -104,10 +104,10 @@ async def load(
     Raises:
         UpstreamError: it cannot be fetched, or is not an image.
     """
-    content = copy or await _fetched(image, safe_http, renew)
     try:
+        content = copy or await _fetched(image, safe_http, renew)
         return Content(content=content, format=await to_thread.run_sync(formats.format_of, content))
-    except NotAnImage as error:
+    except (FetchError, NotAnImage) as error:
         raise _not_saved(image, error) from error
 
 
@@ -149,11 +149,8 @@ async def _fetched(image: OutputImage, safe_http: SafeHttpClient, renew: Renew |
     except FetchError as error:
         url = await renew() if renew and not isinstance(error, TooLarge) else None
         if url is None:
-            raise _not_saved(image, error) from error
-    try:
-        return await _downloaded(url, safe_http)
-    except FetchError as error:
-        raise _not_saved(image, error) from error
+            raise
+    return await _downloaded(url, safe_http)
 
 
 async def _downloaded(url: str, safe_http: SafeHttpClient) -> bytes:
