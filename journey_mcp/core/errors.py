@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from journey_mcp.core.next_steps import NextStep, ask_person
+from journey_mcp.core.next_steps import NextStep, ask_person, person_words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Failure:
 
     def for_person(self) -> "Failure":
         """Return the same failure with the next step in the words for the person."""
-        return replace(self, next_step=self.next_step_for_person or self.next_step)
+        return self.advising(self.advice and person_words(self.advice))
 
     def advising(self, step: str | NextStep | None) -> "Failure":
         """Return the same failure with this next step."""

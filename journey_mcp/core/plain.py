@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
-# `json.dumps` makes a new one for each call that does not want its defaults
+# `json.dumps` makes a new encoder for each call that does not want its defaults
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from journey_mcp.core.errors import SetupError, StoreUnavailable
 from journey_mcp.core.next_steps import ask_person
+from journey_mcp.core.plain import compact_json
 from journey_mcp.core.text import searchable
 from journey_mcp.core.urls import webhook_host
 from journey_mcp.core.worker_id import described, is_alive
@@ -140,7 +141,7 @@ def m008_units(connection: sa.Connection) -> None:
             plain["cost"] |= {"amount": f"{amount.normalize():f}", "unit": "usd"}
         except (ValueError, TypeError, KeyError, ArithmeticError):
             continue  # it has no cost, or cannot be read: it does not block the others
-        changed = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        changed = compact_json(plain)
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
 
 
@@ -243,7 +244,7 @@ def _rename_keys(connection: sa.Connection, names: Mapping[str, str]) -> None:
             plain = {names.get(name, name): value for name, value in json.loads(outcome).items()}
         except (ValueError, AttributeError):
             continue  # a row that cannot be read does not block the others
-        changed = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        changed = compact_json(plain)
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
 
 

@@ -289,7 +289,7 @@ _SAVE = Prepared(
         tasks.c.lease_worker == sa.bindparam("worker"),
         tasks.c.final.is_(False),
     )
-    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "duplicate_policy"})
+    .values({name: sa.bindparam(_PARAMETERS[name]) for name in CHANGING if name != "duplicate_policy"})
     # a detached task stays so: duplicate calls join another one now
     .values(
         duplicate_policy=sa.case(
@@ -304,5 +304,5 @@ _SAVE = Prepared(
 _IS_OWN = sa.and_(tasks.c.id == sa.bindparam("task"), tasks.c.lease_worker == sa.bindparam("worker"))
 _IS_ADDED = sa.select(tasks.c.id).where(_IS_OWN)
 _IS_SAVED = _IS_ADDED.where(
-    *(tasks.c[name] == sa.bindparam(f"new_{name}") for name in ("updated_at", "status", "submission", "outcome"))
+    *(tasks.c[name] == sa.bindparam(_PARAMETERS[name]) for name in ("updated_at", "status", "submission", "outcome"))
 )
