@@ -160,6 +160,36 @@ async def test_a_task_that_is_leased_here_but_not_in_memory_ends(tmp_path: Path)
         assert ended.failure.code == "not_submitted"
 
 
+class NoUpstreams:
+    """Nothing is polled or taken over."""
+
+    def addresses(self) -> list[tuple[str, str | None]]:
+        """Return none."""
+        return []
+
+    def serves(self, task: Task) -> bool:
+        """Never."""
+        raise AssertionError(task.id)
+
+    def lacks_key_of(self, task: Task) -> bool:
+        """Never."""
+        raise AssertionError(task.id)
+
+    def add(self, task: Task, *, now: bool = False) -> None:
+        """Never."""
+        raise AssertionError(task.id, now)
+
+
+def recovery_of(
+    journal: Journal, store: Store, clock: ManualClock, folder: Path, upstreams: NoUpstreams | None = None
+) -> Recovery:
+    """Return a recovery with these upstreams, or without any."""
+    upstreams = upstreams or NoUpstreams()
+    retention = Retention(ImageFolder(folder), store, clock, max_bytes=1)
+    liveness = Liveness(store.workers, clock, journal.worker_id)
+    return Recovery(journal, store, clock, upstreams, upstreams, retention, liveness, keep_s=1e9)
+
+
 class SleepyClock(ManualClock):
     """A machine that is suspended for an hour in each of its first pauses."""
 
@@ -182,7 +212,7 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
         await store.tasks.add(left_behind("u"), worker_id="another", lease_until=clock.now() + LEASE_S)
         looked_at: list[float] = []
 
-        class Looking:
+        class Looking(NoUpstreams):
             def addresses(self) -> list[tuple[str, str | None]]:
                 looked_at.append(clock.now())
                 return [("journeyapi", "u")]
@@ -193,12 +223,8 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
             def lacks_key_of(self, task: Task) -> bool:
                 return task.has_own_key
 
-            def add(self, task: Task, *, now: bool = False) -> None:
-                raise AssertionError(f"{task.id} was not accepted, and there is nothing to poll ({now=})")
-
-        retention = Retention(ImageFolder(tmp_path), store, clock, max_bytes=1)
-        liveness = Liveness(store.workers, clock, journal.worker_id)
-        recovery = Recovery(journal, store, clock, Looking(), Looking(), retention, liveness, keep_s=1e9)
+        # it was not accepted: there is nothing to poll
+        recovery = recovery_of(journal, store, clock, tmp_path, Looking())
         started = clock.now()
         async with anyio.create_task_group() as group:
             group.start_soon(recovery.run)
@@ -277,33 +303,6 @@ async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_pa
         leases = connection.execute("SELECT lease_until FROM tasks").fetchall()
         connection.close()
         assert [lease for (lease,) in leases] == pytest.approx([acquired_at + 22 + LEASE_S] * 2, abs=0.1)
-
-
-class NoUpstreams:
-    """Nothing is polled or taken over."""
-
-    def addresses(self) -> list[tuple[str, str | None]]:
-        """Return none."""
-        return []
-
-    def serves(self, task: Task) -> bool:
-        """Never."""
-        raise AssertionError(task.id)
-
-    def lacks_key_of(self, task: Task) -> bool:
-        """Never."""
-        raise AssertionError(task.id)
-
-    def add(self, task: Task, *, now: bool = False) -> None:
-        """Never."""
-        raise AssertionError(task.id, now)
-
-
-def recovery_of(journal: Journal, store: Store, clock: ManualClock, folder: Path) -> Recovery:
-    """Return a recovery without upstreams."""
-    retention = Retention(ImageFolder(folder), store, clock, max_bytes=1)
-    liveness = Liveness(store.workers, clock, journal.worker_id)
-    return Recovery(journal, store, clock, NoUpstreams(), NoUpstreams(), retention, liveness, keep_s=1e9)
 
 
 class CountingClock(ManualClock):
