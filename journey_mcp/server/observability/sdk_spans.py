@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def if_exported(spans: "ServerMiddleware[Any]") -> "ServerMiddleware[Any]":
     """Return middleware that makes spans while this process has a tracer provider.
 
-    On stdio it has none by default: spans that nobody sees would only take time.
+    On stdio it has none by default, and the spans would be discarded.
     """
 
     async def middleware(ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
